@@ -1,0 +1,50 @@
+"""The verbs. Each imports what it runs when it runs, so that `slipway lock` and `--help` answer at once."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from slipway.errors import UserError
+
+app = typer.Typer(
+    help="Machine-learning projects run the GitOps way: data to tested model, pull request to production.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class _State:
+    debug = False
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback behind an error message.")] = False,
+) -> None:
+    _State.debug = debug
+
+
+@app.command()
+def summary() -> None:
+    """Show the last run: metrics against thresholds, worst slice, suites. Exits with 1 if a gate failed."""
+    from slipway.summary import show
+
+    raise typer.Exit(show())
+
+
+def main() -> None:
+    """Run the command line; a UserError is one line on standard error and exit code 2."""
+    run(app)
+
+
+def run(command: "typer.Typer | object") -> None:
+    """Run a callable that a person started, with the project's manner of failing."""
+    try:
+        command()  # type: ignore[operator]
+    except UserError as error:
+        if _State.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)

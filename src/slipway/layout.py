@@ -1,0 +1,25 @@
+"""Where everything lies, relative to the project's root; every command and stage runs there."""
+
+from pathlib import Path
+
+DATA = Path("data")
+DATA_DVC = Path("data.dvc")
+PARAMS = Path("params.yaml")
+SCHEMA = Path("src/model/schema.yaml")
+
+ARTIFACTS = Path("artifacts")
+TRAIN = ARTIFACTS / "train.parquet"
+HOLDOUT = ARTIFACTS / "holdout.parquet"
+TRAINED = ARTIFACTS / "trained"  # what train hands to export: the scikit-learn pipeline and its encoding
+MODEL = ARTIFACTS / "model"  # what ships: the model file and signature.json
+PREDICTIONS = ARTIFACTS / "predictions.parquet"
+
+REPORTS = Path("reports")
+SPLIT_REPORT = REPORTS / "split.json"
+TRAINING_REPORT = REPORTS / "training.json"
+EXPORT_REPORT = REPORTS / "export.json"
+METRICS = REPORTS / "metrics.json"
+SLICES = REPORTS / "slices.json"
+TIMING = REPORTS / "timing.json"
+PLOTS = REPORTS / "plots"
+SUITES = REPORTS / "suites"

@@ -1,0 +1,173 @@
+"""The data contract, `src/model/schema.yaml`: what every column is, what it may hold and what it is for."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import polars as pl
+from pydantic import Field, field_validator, model_validator
+
+from slipway import layout
+from slipway.predictor import as_text
+from slipway.settings import Frozen, load
+
+Task = Literal["binary", "multiclass", "regression"]
+ColumnType = Literal["number", "integer", "boolean", "category", "datetime", "text"]
+
+POLARS_TYPES: Mapping[ColumnType, pl.DataType] = {
+    "number": pl.Float64(),
+    "integer": pl.Int64(),
+    "boolean": pl.Boolean(),
+    "category": pl.String(),
+    "datetime": pl.Datetime("us"),
+    "text": pl.String(),
+}
+
+
+class Source(Frozen):
+    """How the files below `data/` are read.
+
+    `files` is a glob relative to `data/`; all files it matches have equal columns. The other keys matter to CSV only.
+    """
+
+    files: str
+    format: Literal["parquet", "csv", "jsonl"]
+    separator: str = Field(",", min_length=1, max_length=1)
+    quote: str = Field('"', min_length=1, max_length=1)
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    decimal: Literal[".", ","] = "."
+
+
+class Column(Frozen):
+    """One column of the raw table.
+
+    `use: false` keeps a column out of the model (it stays in the table, for slices and for the split's row key), and
+    `note` says why. `categories` closes the set of values of a category; without it any value is allowed, and training
+    keeps the frequent ones. `format` is the strptime pattern of a datetime in a text file; ISO 8601 needs none.
+    """
+
+    type: ColumnType
+    use: bool = True
+    nullable: bool = False
+    min: float | None = None
+    max: float | None = None
+    categories: tuple[str, ...] | None = None
+    format: str | None = None
+    note: str | None = None
+
+    @field_validator("categories", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return tuple(as_text(item) for item in value) if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.type not in {"number", "integer"} and (self.min is not None or self.max is not None):
+            raise ValueError("min and max belong to number and integer columns")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min:g}) is greater than max ({self.max:g})")
+        if self.categories is not None and self.type != "category":
+            raise ValueError("categories belong to category columns")
+        if self.categories is not None and len(set(self.categories)) != len(self.categories):
+            raise ValueError("categories repeat a value")
+        if self.type == "text" and self.use:
+            raise ValueError("free text is not an input of the model: set `use: false`, or make it a category")
+        return self
+
+
+class Target(Frozen):
+    """What is predicted. `classes` are in the order of the model's outputs; `positive` is the last of two."""
+
+    column: str
+    task: Task
+    classes: tuple[str, ...] = ()
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return tuple(as_text(item) for item in value) if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes repeat a value")
+        if self.task == "regression" and self.classes:
+            raise ValueError("a regression target has no classes")
+        if self.task == "binary" and len(self.classes) != 2:
+            raise ValueError(f"a binary target has two classes, the positive one last (got {len(self.classes)})")
+        if self.task == "multiclass" and len(self.classes) < 3:
+            raise ValueError(f"a multiclass target has three classes or more (got {len(self.classes)})")
+        return self
+
+    @property
+    def positive(self) -> str | None:
+        """The class whose probability a binary model is about; None for other tasks."""
+        return self.classes[-1] if self.task == "binary" else None
+
+
+class Schema(Frozen):
+    """The whole contract. `missing` are the texts that mean "no value", besides the empty one."""
+
+    source: Source
+    missing: tuple[str, ...] = ()
+    target: Target
+    id: str | None = None
+    time: str | None = None
+    group: str | None = None
+    sensitive: tuple[str, ...] = ()
+    columns: dict[str, Column]
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return tuple(as_text(item) for item in value) if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        named = [("target.column", self.target.column), ("id", self.id), ("time", self.time), ("group", self.group)]
+        for key, name in [*named, *(("sensitive", name) for name in self.sensitive)]:
+            if name is not None and name not in self.columns:
+                raise ValueError(f"{key}: there is no column {name!r} under columns")
+        if self.time is not None and self.columns[self.time].type != "datetime":
+            raise ValueError(f"time: column {self.time!r} is not of type datetime")
+        roles = [name for name in (self.target.column, self.id, self.time) if name is not None]
+        if len(set(roles)) != len(roles):
+            raise ValueError("target, id and time must be different columns")
+        target = self.columns[self.target.column].type
+        if self.target.task == "regression" and target not in {"number", "integer"}:
+            raise ValueError(f"target.task: regression needs a numeric column, {self.target.column!r} is {target}")
+        if self.target.task != "regression" and target in {"datetime", "text", "number"}:
+            raise ValueError(
+                f"target.task: classification needs a category, boolean or integer column, "
+                f"{self.target.column!r} is {target}"
+            )
+        if not self.features:
+            raise ValueError("columns: no column is left for the model; set `use: true` on one")
+        return self
+
+    @cached_property
+    def features(self) -> dict[str, Column]:
+        """The columns that the model is given, in the order of the file."""
+        reserved = {self.target.column, self.id, self.time, self.group}
+        return {name: column for name, column in self.columns.items() if column.use and name not in reserved}
+
+    @cached_property
+    def key(self) -> tuple[str, ...]:
+        """The columns whose values say which row is which: the id, or everything but the target."""
+        return (self.id,) if self.id else tuple(sorted(set(self.columns) - {self.target.column}))
+
+    def polars_type(self, name: str) -> pl.DataType:
+        """The type of a column in the prepared table; classification targets are text whatever the file holds."""
+        if name == self.target.column:
+            return pl.Float64() if self.target.task == "regression" else pl.String()
+        return POLARS_TYPES[self.columns[name].type]
+
+
+def load_schema(path: Path = layout.SCHEMA) -> Schema:
+    """Read the data contract.
+
+    Raises:
+        UserError: The file is missing or breaks the contract's own form.
+    """
+    return load(path, Schema)

@@ -1,0 +1,64 @@
+"""Reading YAML into frozen models: a typo in a file is an error that names the file and the path within it."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from slipway.errors import UserError
+
+
+class Frozen(BaseModel):
+    """Base of every settings model: immutable, and no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load(path: Path, model: type[Model]) -> Model:
+    """Read a YAML file into a model.
+
+    Args:
+        path: The file; its name is used in messages as given.
+        model: The Pydantic model that the whole file must satisfy.
+
+    Raises:
+        UserError: The file is missing, is not YAML, or breaks the model.
+    """
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the project's root") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from None
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    try:
+        return model.model_validate(content if content is not None else {})
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Turn the first failures of a Pydantic validation into one line: path, what is wrong, what was got."""
+    parts = []
+    for failure in error.errors(include_url=False)[:3]:
+        where = ".".join(str(step) for step in failure["loc"] if not str(step).startswith("function-"))
+        message = failure["msg"].removeprefix("Value error, ")
+        if failure["type"] == "extra_forbidden":
+            parts.append(f"{where}: unknown key; remove it or check its spelling")
+        elif failure["type"] == "missing":
+            parts.append(f"{where}: this key is required")
+        elif failure["type"] in {"value_error", "assertion_error"}:
+            parts.append(f"{where}: {message}" if where else message)
+        else:
+            parts.append(f"{where}: {message} (got {failure['input']!r:.80})")
+    more = error.error_count() - len(parts)
+    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")

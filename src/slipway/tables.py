@@ -1,0 +1,191 @@
+"""From files to a typed table: whatever `data/` holds becomes one lazy table with the schema's columns and types."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from slipway import layout
+from slipway.errors import UserError
+from slipway.schema import Column, Schema, Source
+
+TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+ISO_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ")
+
+
+def source_files(source: Source, root: Path = layout.DATA) -> list[Path]:
+    """The files of a source in name order.
+
+    Raises:
+        UserError: No file matches.
+    """
+    files = sorted(path for path in root.glob(source.files) if path.is_file())
+    if not files:
+        raise UserError(
+            f"{root}/{source.files}: no such file; run `dvc pull`, or correct source.files in {layout.SCHEMA}"
+        )
+    return files
+
+
+def scan_raw(source: Source, scratch: Path, root: Path = layout.DATA) -> pl.LazyFrame:
+    """Scan the files of a source as they are: Parquet with its own types, CSV and JSON lines with every column as text.
+
+    Args:
+        source: Which files, and how they are written.
+        scratch: An existing folder for the text of CSV files as Parquet; it must outlive the returned table.
+        root: The folder that `source.files` is relative to.
+
+    Raises:
+        UserError: A file is missing, empty, truncated or not what the source says, or the files' columns differ.
+    """
+    files = source_files(source, root)
+    if source.format == "csv":
+        files = [csv_to_parquet(path, scratch / f"{number}.parquet", source) for number, path in enumerate(files)]
+    scans: list[pl.LazyFrame] = []
+    for path, original in zip(files, source_files(source, root), strict=True):
+        with readable(original):
+            scan = (
+                pl.scan_ndjson(path, schema=jsonl_columns(path)) if source.format == "jsonl" else pl.scan_parquet(path)
+            )
+            names = scan.collect_schema().names()
+        if scans and set(names) != set(scans[0].collect_schema().names()):
+            raise UserError(
+                f"{original}: its columns differ from those of {files[0]}; give every file the same columns"
+            )
+        scans.append(scan)
+    return pl.concat(scans, how="diagonal_relaxed") if len(scans) > 1 else scans[0]
+
+
+def jsonl_columns(path: Path) -> dict[str, pl.DataType]:
+    """The keys of a JSON-lines file, all as text; values that are objects or lists stay their JSON text."""
+    return dict.fromkeys(pl.scan_ndjson(path, infer_schema_length=None).collect_schema().names(), pl.String())
+
+
+def csv_to_parquet(path: Path, out: Path, source: Source) -> Path:
+    """Write the cells of a CSV file, all as text, to a Parquet file, in bounded memory.
+
+    Raises:
+        UserError: The file is empty, a line has too few or too many cells, a quote never ends, or the bytes are not of
+            the source's encoding.
+    """
+    with readable(path):
+        with path.open("rb") as file:
+            quotes = sum(block.count(source.quote.encode()) for block in iter(lambda: file.read(1 << 20), b""))
+        if quotes % 2:
+            raise UserError(f"{path}: a quoted cell never ends; the file is cut off or has a stray {source.quote}")
+        encoding = "utf8" if source.encoding == "utf-8" else "latin-1"
+        read = pa_csv.ReadOptions(encoding=encoding, block_size=1 << 24)
+        parse = pa_csv.ParseOptions(delimiter=source.separator, quote_char=source.quote, newlines_in_values=True)
+        with pa_csv.open_csv(path, read, parse, pa_csv.ConvertOptions(check_utf8=False)) as reader:
+            names = reader.schema.names
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise UserError(f"{path}: the header names column {repeated[0]!r} twice; give every column its own name")
+        text = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+        with pa_csv.open_csv(path, read, parse, text) as reader, pq.ParquetWriter(out, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+    return out
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what a reader says of a bad file into one line that names the file."""
+    try:
+        yield
+    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, UnicodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path}: cannot be read: {reason}; is the file whole, and in the format the schema says?"
+        ) from None
+
+
+def check_columns(found: list[str], schema: Schema) -> list[str]:
+    """Compare the columns of a table with the contract's.
+
+    Returns:
+        Columns of the table that the contract does not know; they are left out.
+
+    Raises:
+        UserError: A column of the contract is missing; the message names the likeliest new name.
+    """
+    extra = [name for name in found if name not in schema.columns]
+    for name in schema.columns:
+        if name not in found:
+            close = get_close_matches(name, extra, n=1, cutoff=0.5)
+            hint = f"; {close[0]!r} is there instead: was it renamed?" if close else ""
+            raise UserError(f"{layout.DATA}: column {name!r} is missing{hint} (restore it, or edit {layout.SCHEMA})")
+    return extra
+
+
+def typed(name: str, raw: pl.DataType, schema: Schema) -> pl.Expr:
+    """The expression that reads a raw column as the contract's type; null where it is missing or not readable."""
+    column, wanted, value = schema.columns[name], schema.polars_type(name), present(name, raw, schema)
+    from_text = _is_text(raw)
+    if wanted == pl.Float64():
+        number = _number_from_text(value, schema) if from_text else value.cast(pl.Float64, strict=False)
+        return pl.when(number.is_finite()).then(number)
+    if wanted == pl.Int64():
+        return _integer(value, raw, schema)
+    if wanted == pl.Boolean():
+        return value if raw == pl.Boolean() else _boolean(value, raw)
+    if wanted == pl.Datetime("us"):
+        return _datetime(value, raw, column)
+    return value if from_text else _text(value, raw, column)
+
+
+def present(name: str, raw: pl.DataType, schema: Schema) -> pl.Expr:
+    """A raw column with everything that means "no value" as null: NaN, empty text and the contract's markers."""
+    value = pl.col(name)
+    if raw.is_float():
+        return value.fill_nan(None)
+    if _is_text(raw):
+        value = value.cast(pl.String).str.strip_chars()
+        return pl.when(~value.is_in(["", *schema.missing])).then(value)
+    return value
+
+
+def _is_text(raw: pl.DataType) -> bool:
+    return isinstance(raw, pl.String | pl.Categorical | pl.Enum)
+
+
+def _number_from_text(value: pl.Expr, schema: Schema) -> pl.Expr:
+    if schema.source.decimal == ",":
+        value = value.str.replace(",", ".", literal=True)
+    return value.cast(pl.Float64, strict=False)
+
+
+def _integer(value: pl.Expr, raw: pl.DataType, schema: Schema) -> pl.Expr:
+    if raw.is_integer() or raw == pl.Boolean():
+        return value.cast(pl.Int64, strict=False)
+    number = _number_from_text(value, schema) if _is_text(raw) else value.cast(pl.Float64, strict=False)
+    whole = pl.when(number == number.floor()).then(number).cast(pl.Int64, strict=False)
+    return pl.coalesce(value.cast(pl.Int64, strict=False), whole) if _is_text(raw) else whole
+
+
+def _boolean(value: pl.Expr, raw: pl.DataType) -> pl.Expr:
+    text = value.str.to_lowercase() if _is_text(raw) else value.cast(pl.Int64, strict=False).cast(pl.String)
+    return pl.when(text.is_in(TRUE)).then(True).when(text.is_in(FALSE)).then(False)
+
+
+def _datetime(value: pl.Expr, raw: pl.DataType, column: Column) -> pl.Expr:
+    if isinstance(raw, pl.Datetime) and raw.time_zone:
+        value = value.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    if not _is_text(raw):
+        return value.cast(pl.Datetime("us"), strict=False)
+    formats = (column.format,) if column.format else ISO_FORMATS
+    return pl.coalesce(value.str.to_datetime(format, strict=False, time_unit="us") for format in formats)  # noqa: A001
+
+
+def _text(value: pl.Expr, raw: pl.DataType, column: Column) -> pl.Expr:
+    if raw.is_float():  # whole numbers as JSON writes them: 3, not 3.0
+        whole = (value == value.floor()) & (value.abs() < 2**53)
+        return pl.when(whole).then(value.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(value.cast(pl.String))
+    if column.type == "boolean" and raw != pl.Boolean():  # a boolean target: its classes are "true" and "false"
+        return _boolean(value, raw).cast(pl.String)
+    return value.cast(pl.String, strict=False)
