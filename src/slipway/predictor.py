@@ -126,7 +126,7 @@ def as_text(value: Any) -> str:
     """The text of a category as YAML, JSON and the tables agree on it: `true`, not `True`; `3`, not `3.0`."""
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
-    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(value) < 2**53:
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 2**53:
         return str(int(value))
     return str(value).strip()
 
@@ -286,7 +286,7 @@ class Predictor:
         return interpret(self.signature, raw)
 
     def _onnx(self, content: bytes) -> Callable[[Matrix], Values]:
-        import onnxruntime  # noqa: PLC0415  # a skops model needs none
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
@@ -304,7 +304,7 @@ class Predictor:
         return run
 
     def _skops(self, content: bytes) -> Callable[[Matrix], Values]:
-        import skops.io  # noqa: PLC0415  # heavy, and only for models that have no ONNX form
+        import skops.io
 
         assert self.signature.model is not None  # noqa: S101
         pipeline = skops.io.loads(content, trusted=list(self.signature.model.trusted))
