@@ -109,6 +109,9 @@ class Coded:
     values: Sequence[Any]
 
 
+ColumnValues = Sequence[Any] | npt.NDArray[Any] | Coded
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What the model says of n rows.
@@ -131,7 +134,7 @@ def as_text(value: Any) -> str:
     return str(value).strip()
 
 
-def encode(signature: Signature, columns: Mapping[str, Sequence[Any] | Coded]) -> Matrix:
+def encode(signature: Signature, columns: Mapping[str, ColumnValues]) -> Matrix:
     """Turn n rows, given as columns, into the model's matrix, shape (n, features), NaN where a value is missing.
 
     Args:
@@ -159,7 +162,7 @@ def encode(signature: Signature, columns: Mapping[str, Sequence[Any] | Coded]) -
     return np.concatenate(blocks, axis=1, dtype=np.float32) if blocks else np.empty((0, 0), np.float32)
 
 
-def _encode(column: Input, values: Sequence[Any], markers: tuple[str, ...]) -> Matrix:
+def _encode(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Matrix:
     if column.constant:
         return np.empty((len(values), 0), np.float32)
     if column.type == "category":
@@ -183,7 +186,7 @@ def is_missing(value: object, markers: tuple[str, ...]) -> bool:
     return bool(value != value)  # noqa: PLR0124  # NaN and NaT alone differ from themselves
 
 
-def _numbers(column: Input, values: Sequence[Any], markers: tuple[str, ...]) -> Values:
+def _numbers(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Values:
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
         return values.astype(np.float64)
     read = _boolean if column.type == "boolean" else float
@@ -205,13 +208,13 @@ def _boolean(value: object) -> float:
     raise ValueError(text)
 
 
-def _categories(column: Input, values: Sequence[Any], markers: tuple[str, ...]) -> Matrix:
+def _categories(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Matrix:
     codes = {text: code for code, text in enumerate(column.categories, start=OTHER + 1)}
     encoded = (MISSING if is_missing(value, markers) else codes.get(as_text(value), OTHER) for value in values)
     return np.fromiter(encoded, np.float32, len(values)).reshape(-1, 1)
 
 
-def _date_parts(column: Input, values: Sequence[Any], markers: tuple[str, ...]) -> Matrix:
+def _date_parts(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Matrix:
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
         moments = values.astype("datetime64[us]")
     else:
@@ -275,7 +278,7 @@ class Predictor:
             raise UserError(f"{self.file}: is not the file its signature was written for; run `dvc checkout`")
         self._run = self._onnx(content) if self.signature.model.format == "onnx" else self._skops(content)
 
-    def predict(self, columns: Mapping[str, Sequence[Any] | Coded]) -> Prediction:
+    def predict(self, columns: Mapping[str, ColumnValues]) -> Prediction:
         """Predict n rows given as columns; see `encode` for what the columns may hold."""
         return self.predict_matrix(encode(self.signature, columns))
 

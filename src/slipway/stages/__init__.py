@@ -1,0 +1,22 @@
+"""One module per DVC stage: a pure function, and a thin `main` that reads and writes files."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from slipway.errors import UserError
+
+
+@contextmanager
+def started(stage: str) -> Iterator[None]:
+    """Run a stage's body; a UserError becomes one line on standard error and exit code 2."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {stage}: {error}", file=sys.stderr)  # noqa: T201  # a stage speaks to whoever runs `dvc repro`
+        sys.exit(2)
+
+
+def warn(stage: str, message: str) -> None:
+    """Tell the user something that does not stop the stage."""
+    print(f"warning: {stage}: {message}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,142 @@
+"""The first stage: the raw table is held against the contract and split into training rows and holdout."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from slipway import layout
+from slipway.contract import Intake
+from slipway.errors import UserError
+from slipway.files import scratch_folder, write_json
+from slipway.params import Params, load_params
+from slipway.schema import Schema, load_schema
+from slipway.split import is_holdout
+from slipway.stages import started
+from slipway.tables import check_columns, readable, scan_raw
+
+SIDE = "slipway holdout"  # names the side of a row while the table is split; never written
+
+
+def prepare(schema: Schema, params: Params, data: Path, train: Path, holdout: Path) -> dict[str, Any]:
+    """Check the raw table and write its two sides, in one pass and in bounded memory, rows in the order of the files.
+
+    Args:
+        schema: The contract.
+        params: The settings; `data` and `split` matter here.
+        data: The folder of the raw files.
+        train: Where the training rows go, as Parquet.
+        holdout: Where the held-out rows go, as Parquet.
+
+    Returns:
+        Counts for the report: rows by side, rows dropped, missing values by column, classes, columns left out.
+
+    Raises:
+        UserError: The files cannot be read, or break the contract, or leave nothing to learn from.
+    """
+    with scratch_folder(train.parent) as scratch, readable(data / schema.source.files):
+        raw = scan_raw(schema.source, scratch, data)
+        columns = raw.collect_schema()
+        extra = check_columns(columns.names(), schema)
+        raw = raw.select(list(schema.columns))
+        intake = Intake(schema, raw.collect_schema())
+        table = raw.map_batches(
+            intake, streamable=True, schema={name: schema.polars_type(name) for name in schema.columns}
+        ).drop_nulls(schema.target.column)
+        sides = pl.PartitionBy(
+            scratch,
+            key=is_holdout(schema, params.split).alias(SIDE),
+            include_key=False,
+            approximate_bytes_per_file=None,
+            file_path_provider=lambda part: "true" if part.partition_keys.item() else "false",
+        )
+        table.sink_parquet(sides, maintain_order=True)
+        if intake.broken:
+            raise intake.explain(raw)
+        refuse_unusable(schema, params, intake)
+        for side, what in (("false", "left for training"), ("true", "held out")):
+            if not (scratch / side).exists():
+                raise UserError(
+                    f"{layout.DATA}: of {intake.rows} rows none is {what}; "
+                    f"add rows, or change `split` in {layout.PARAMS}"
+                )
+        refuse_duplicate_ids(schema, [scratch / "false", scratch / "true"])
+        rows = {
+            side: pl.scan_parquet(scratch / name).select(pl.len()).collect().item()
+            for side, name in (("train", "false"), ("holdout", "true"))
+        }
+        (scratch / "false").replace(train)
+        (scratch / "true").replace(holdout)
+    return {
+        "rows": rows | {"without target": intake.nulls[schema.target.column]},
+        "strategy": params.split.strategy,
+        "classes": {name: intake.classes[name] for name in schema.target.classes},
+        "missing": {name: count for name, count in sorted(intake.nulls.items()) if count},
+        "columns left out": sorted(extra),
+    }
+
+
+def refuse_unusable(schema: Schema, params: Params, intake: Intake) -> None:
+    """Stop at a table that has nothing to learn from.
+
+    Raises:
+        UserError: No rows, no target, one class, a feature without any value, or null targets that are to be refused.
+    """
+    target = schema.target.column
+    if not intake.rows:
+        raise UserError(f"{layout.DATA}/{schema.source.files}: has columns but no rows; add data")
+    if intake.nulls[target] == intake.rows:
+        raise UserError(f"{layout.DATA}: target {target!r} has no value in any row; is it the right column?")
+    if intake.nulls[target] and params.data.null_target == "refuse":
+        raise UserError(
+            f"{layout.DATA}: target {target!r} is missing in {intake.nulls[target]} rows; "
+            f"fill them, or set data.null_target to `drop` in {layout.PARAMS}"
+        )
+    if schema.target.classes and len(intake.classes) < 2:
+        raise UserError(
+            f"{layout.DATA}: target {target!r} holds one class only, {next(iter(intake.classes))!r}; "
+            "a model needs rows of two or more"
+        )
+    needed = {"time": schema.time, "group": schema.group}.get(params.split.strategy)
+    if needed is not None and intake.nulls[needed]:
+        raise UserError(
+            f"{layout.DATA}: column {needed!r} decides the split but is missing in {intake.nulls[needed]} rows; "
+            f"fill them, or change split.strategy in {layout.PARAMS}"
+        )
+    for name in schema.features:
+        if intake.nulls[name] == intake.rows:
+            raise UserError(
+                f"{layout.DATA}: column {name!r} holds no value at all; "
+                f"fill it, or set `use: false` for it in {layout.SCHEMA}"
+            )
+
+
+def refuse_duplicate_ids(schema: Schema, files: list[Path]) -> None:
+    """Stop at an id that names two rows.
+
+    Raises:
+        UserError: With the first such id.
+    """
+    if schema.id is None:
+        return
+    counts = pl.scan_parquet(files).group_by(schema.id).len().filter(pl.col("len") > 1).sort(schema.id)
+    repeated = counts.collect(engine="streaming")
+    if repeated.height:
+        value, count = repeated.row(0)
+        raise UserError(
+            f"{layout.DATA}: id column {schema.id!r} repeats {repeated.height} values, such as {value!r} "
+            f"in {count} rows; "
+            f"remove the duplicates, or take `id` out of {layout.SCHEMA}"
+        )
+
+
+def main() -> None:
+    """Run the stage in the project's root."""
+    with started("prepare"):
+        schema, params = load_schema(), load_params()
+        report = prepare(schema, params, layout.DATA, layout.TRAIN, layout.HOLDOUT)
+        write_json(layout.SPLIT_REPORT, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""The second stage: the encoding is learned, the pipeline cross-validated and fitted, the decision threshold chosen."""
+
+import io
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import skops.io
+from rich.progress import track
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
+from sklearn.pipeline import Pipeline
+
+from model.pipeline import build
+from slipway import layout, tracking
+from slipway.encoding import columns_of, fit_inputs, target_of
+from slipway.errors import UserError
+from slipway.files import console, replaced, write_json, write_text
+from slipway.metrics import Scorer, choose_threshold
+from slipway.params import Params, load_params
+from slipway.predictor import SIGNATURE, Matrix, Signature, Values, encode, interpret
+from slipway.schema import Schema, load_schema
+from slipway.stages import started, warn
+
+RARE = 10  # a class with fewer training rows than this is worth a warning
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted pipeline, the signature that feeds it, and what is to be told about the training."""
+
+    pipeline: Pipeline
+    signature: Signature
+    report: dict[str, Any]
+
+
+def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
+    """Fit the project's pipeline on the training rows.
+
+    Args:
+        frame: The training rows, typed as the contract says, without null targets.
+        schema: The contract.
+        params: The settings; `train` matters, and `split` for how cross-validation cuts.
+
+    Raises:
+        UserError: The rows cannot be learned from: a class is absent or has one row, or every feature is constant.
+    """
+    y = target_of(frame, schema)
+    notes = check_target(y, schema)
+    inputs = fit_inputs(schema, frame, params.train.max_categories)
+    notes += input_notes(schema, inputs, frame)
+    signature = Signature(
+        task=schema.target.task,
+        target=schema.target.column,
+        classes=schema.target.classes,
+        missing=schema.missing,
+        inputs=inputs,
+        prior=_prior(y, schema),
+    )
+    matrix = encode(signature, columns_of(frame, [column.name for column in inputs]))
+    if not matrix.shape[1]:
+        raise UserError(f"{layout.TRAIN}: every feature is constant; there is nothing to learn from")
+    pipeline = build(inputs, schema.target.task, params.train)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        scores, truth, predicted = cross_validate(pipeline, matrix, y, frame, schema, params)
+        pipeline.fit(matrix, y)
+    notes += sorted({_readable(warning.message) for warning in caught})
+    if schema.target.task == "binary":
+        threshold = choose_threshold(params.train.threshold, truth, predicted[:, 1])
+        signature = signature.model_copy(update={"threshold": threshold})
+    report = {
+        "task": schema.target.task,
+        "model": params.train.model,
+        "rows": {"train": len(y)},
+        "features": len(signature.features),
+        "threshold": signature.threshold,
+        "cross_validation": {
+            name: {"mean": float(np.mean(values)), "std": float(np.std(values))} for name, values in scores.items()
+        },
+        "folds": len(next(iter(scores.values()), [])),
+        "warnings": notes,
+    }
+    return Trained(pipeline, signature, report)
+
+
+def check_target(y: npt.NDArray[Any], schema: Schema) -> list[str]:
+    """Refuse classes that cannot be learned, and note the rare ones."""
+    counts = Counter(y.tolist())
+    notes = []
+    for code, name in enumerate(schema.target.classes):
+        if not counts[code]:
+            raise UserError(
+                f"{layout.TRAIN}: no training row is of class {name!r}; add rows, or take it out of "
+                f"target.classes in {layout.SCHEMA}"
+            )
+        if counts[code] == 1 and schema.target.task == "binary":
+            raise UserError(f"{layout.TRAIN}: class {name!r} has one training row; cross-validation needs two or more")
+        if counts[code] < RARE:
+            notes.append(f"class {name!r} has only {counts[code]} training rows; its scores are little more than chance")
+    return notes
+
+
+def input_notes(schema: Schema, inputs: tuple[Any, ...], frame: pl.DataFrame) -> list[str]:
+    """Say which columns the model does not get, and why."""
+    notes = [
+        f"column {name!r} is free text and is not given to the model"
+        for name, column in schema.columns.items()
+        if column.type == "text" and name not in {schema.id, schema.group, schema.target.column}
+    ]
+    for column in inputs:
+        if column.constant:
+            notes.append(f"column {column.name!r} is constant in the training rows and is not given to the model")
+        elif column.type == "category" and not column.closed:
+            distinct = frame[column.name].drop_nulls().n_unique()
+            if distinct > len(column.categories):
+                notes.append(
+                    f"column {column.name!r} has {distinct} categories; "
+                    f"the {len(column.categories)} most frequent are kept (train.max_categories)"
+                )
+    return notes
+
+
+def cross_validate(
+    pipeline: Pipeline, matrix: Matrix, y: npt.NDArray[Any], frame: pl.DataFrame, schema: Schema, params: Params
+) -> tuple[dict[str, list[float]], npt.NDArray[Any], Values]:
+    """Score the pipeline on folds of the training rows.
+
+    Returns:
+        For every metric its value by fold (folds where it is undefined left out); the targets of the rows that were
+        predicted, shape (m,); and their out-of-fold predictions, shape (m, classes) or (m,).
+    """
+    task, classes = schema.target.task, len(schema.target.classes)
+    scores: dict[str, list[float]] = {}
+    truths, predictions = [], []
+    cuts = list(folds(y, frame, schema, params))
+    signature = Signature(task=task, target="", classes=schema.target.classes, inputs=(), prior=())
+    for fitted, held in track(cuts, "cross-validation", console=console(), transient=True):
+        fold = clone(pipeline).fit(matrix[fitted], y[fitted])
+        if task == "regression":
+            predicted = np.asarray(fold.predict(matrix[held]), np.float64)
+        else:  # a fold may lack a rare class; its probability is then 0
+            predicted = np.zeros((len(held), classes))
+            predicted[:, fold.classes_] = fold.predict_proba(matrix[held])
+        scorer = Scorer(task, y[held], interpret(signature, predicted), classes)
+        for name, value in scorer.point().items():
+            if np.isfinite(value):
+                scores.setdefault(name, []).append(value)
+        truths.append(y[held])
+        predictions.append(predicted)
+    return scores, np.concatenate(truths), np.concatenate(predictions)
+
+
+def folds(
+    y: npt.NDArray[Any], frame: pl.DataFrame, schema: Schema, params: Params
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Cut the training rows the way the holdout was cut: later rows after earlier ones, groups whole, classes alike."""
+    count = min(params.train.folds, len(y))
+    if params.split.strategy == "time" and schema.time:
+        order = frame[schema.time].arg_sort().to_numpy().astype(np.int64)
+        for fitted, held in TimeSeriesSplit(count).split(order):
+            if schema.target.task == "regression" or np.unique(y[order[fitted]]).size > 1:
+                yield order[fitted], order[held]
+    elif params.split.strategy == "group" and schema.group:
+        groups = frame[schema.group].rank("dense").to_numpy()
+        yield from GroupKFold(min(count, len(np.unique(groups)))).split(y, y, groups)
+    elif schema.target.task == "regression":
+        yield from KFold(count, shuffle=True, random_state=params.train.seed).split(y)
+    else:
+        rarest = min(Counter(y.tolist()).values())
+        stratified = StratifiedKFold(max(2, min(count, rarest)), shuffle=True, random_state=params.train.seed)
+        yield from stratified.split(y, y)
+
+
+def _prior(y: npt.NDArray[Any], schema: Schema) -> tuple[float, ...]:
+    if schema.target.task == "regression":
+        return (float(y.mean()),)
+    return tuple((np.bincount(y, minlength=len(schema.target.classes)) / len(y)).tolist())
+
+
+def _readable(message: Warning | str) -> str:
+    if isinstance(message, ConvergenceWarning):
+        return "the solver did not converge; raise train.linear.max_iter or train.linear.strength"
+    return " ".join(str(message).split())[:200]
+
+
+def skops_bytes(pipeline: Pipeline) -> bytes:
+    """The pipeline as a skops file whose bytes depend on nothing but the pipeline (no time stamps)."""
+    packed = io.BytesIO(skops.io.dumps(pipeline))
+    out = io.BytesIO()
+    with zipfile.ZipFile(packed) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in sorted(source.namelist()):
+            target.writestr(zipfile.ZipInfo(name), source.read(name), zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def main() -> None:
+    """Run the stage in the project's root."""
+    with started("train"):
+        schema, params = load_schema(), load_params()
+        trained = train(pl.read_parquet(layout.TRAIN), schema, params)
+        for note in trained.report["warnings"]:
+            warn("train", note)
+        content = skops_bytes(trained.pipeline)
+        with replaced(layout.TRAINED / "pipeline.skops") as draft:
+            draft.write_bytes(content)
+        write_text(layout.TRAINED / SIGNATURE, trained.signature.model_dump_json(indent=1) + "\n")
+        write_json(layout.TRAINING_REPORT, trained.report)
+        tracking.record(tracking.training_run(params, trained.report))
+
+
+if __name__ == "__main__":
+    main()
