@@ -92,12 +92,15 @@ class Train(Frozen):
 
 
 class Export(Frozen):
-    """The greatest difference allowed between the exported file and the fitted pipeline, on the training rows.
+    """How the model file is made.
 
-    Absolute for probabilities; for regression, relative to the target's standard deviation.
+    `tolerance` is the greatest difference allowed between the exported file and the fitted pipeline on the training
+    rows: absolute for probabilities; for regression, relative to the predictions' standard deviation. `trusted` names
+    the types, besides those of scikit-learn, NumPy, SciPy and `src/model`, that a fitted pipeline may contain.
     """
 
     tolerance: float = Field(1e-4, gt=0)
+    trusted: tuple[str, ...] = ()
 
 
 class Slice(Frozen):

@@ -1,17 +1,14 @@
 """The second stage: the encoding is learned, the pipeline cross-validated and fitted, the decision threshold chosen."""
 
-import io
 import warnings
-import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import skops.io
 from rich.progress import track
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -23,12 +20,15 @@ from slipway import layout, tracking
 from slipway.encoding import columns_of, fit_inputs, target_of
 from slipway.errors import UserError
 from slipway.files import console, replaced, write_json, write_text
-from slipway.metrics import Scorer, choose_threshold
+from slipway.metrics import Scorer
 from slipway.params import Params, load_params
+from slipway.pipeline_file import pipeline_bytes
 from slipway.predictor import SIGNATURE, Matrix, Signature, Values, encode, interpret
 from slipway.schema import Schema, load_schema
 from slipway.stages import started, warn
+from slipway.threshold import choose_threshold
 
+Cut = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # rows to fit on, rows to score
 RARE = 10  # a class with fewer training rows than this is worth a warning
 
 
@@ -68,9 +68,10 @@ def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
     if not matrix.shape[1]:
         raise UserError(f"{layout.TRAIN}: every feature is constant; there is nothing to learn from")
     pipeline = build(inputs, schema.target.task, params.train)
+    cuts = list(folds(y, frame, schema, params))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        scores, truth, predicted = cross_validate(pipeline, matrix, y, frame, schema, params)
+        scores, truth, predicted = cross_validate(pipeline, matrix, y, schema, cuts)
         pipeline.fit(matrix, y)
     notes += sorted({_readable(warning.message) for warning in caught})
     if schema.target.task == "binary":
@@ -85,7 +86,7 @@ def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
         "cross_validation": {
             name: {"mean": float(np.mean(values)), "std": float(np.std(values))} for name, values in scores.items()
         },
-        "folds": len(next(iter(scores.values()), [])),
+        "folds": len(cuts),
         "warnings": notes,
     }
     return Trained(pipeline, signature, report)
@@ -104,7 +105,9 @@ def check_target(y: npt.NDArray[Any], schema: Schema) -> list[str]:
         if counts[code] == 1 and schema.target.task == "binary":
             raise UserError(f"{layout.TRAIN}: class {name!r} has one training row; cross-validation needs two or more")
         if counts[code] < RARE:
-            notes.append(f"class {name!r} has only {counts[code]} training rows; its scores are little more than chance")
+            notes.append(
+                f"class {name!r} has only {counts[code]} training rows; its scores are little more than chance"
+            )
     return notes
 
 
@@ -129,7 +132,7 @@ def input_notes(schema: Schema, inputs: tuple[Any, ...], frame: pl.DataFrame) ->
 
 
 def cross_validate(
-    pipeline: Pipeline, matrix: Matrix, y: npt.NDArray[Any], frame: pl.DataFrame, schema: Schema, params: Params
+    pipeline: Pipeline, matrix: Matrix, y: npt.NDArray[Any], schema: Schema, cuts: Sequence[Cut]
 ) -> tuple[dict[str, list[float]], npt.NDArray[Any], Values]:
     """Score the pipeline on folds of the training rows.
 
@@ -140,7 +143,6 @@ def cross_validate(
     task, classes = schema.target.task, len(schema.target.classes)
     scores: dict[str, list[float]] = {}
     truths, predictions = [], []
-    cuts = list(folds(y, frame, schema, params))
     signature = Signature(task=task, target="", classes=schema.target.classes, inputs=(), prior=())
     for fitted, held in track(cuts, "cross-validation", console=console(), transient=True):
         fold = clone(pipeline).fit(matrix[fitted], y[fitted])
@@ -158,9 +160,7 @@ def cross_validate(
     return scores, np.concatenate(truths), np.concatenate(predictions)
 
 
-def folds(
-    y: npt.NDArray[Any], frame: pl.DataFrame, schema: Schema, params: Params
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+def folds(y: npt.NDArray[Any], frame: pl.DataFrame, schema: Schema, params: Params) -> Iterator[Cut]:
     """Cut the training rows the way the holdout was cut: later rows after earlier ones, groups whole, classes alike."""
     count = min(params.train.folds, len(y))
     if params.split.strategy == "time" and schema.time:
@@ -191,16 +191,6 @@ def _readable(message: Warning | str) -> str:
     return " ".join(str(message).split())[:200]
 
 
-def skops_bytes(pipeline: Pipeline) -> bytes:
-    """The pipeline as a skops file whose bytes depend on nothing but the pipeline (no time stamps)."""
-    packed = io.BytesIO(skops.io.dumps(pipeline))
-    out = io.BytesIO()
-    with zipfile.ZipFile(packed) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
-        for name in sorted(source.namelist()):
-            target.writestr(zipfile.ZipInfo(name), source.read(name), zipfile.ZIP_DEFLATED)
-    return out.getvalue()
-
-
 def main() -> None:
     """Run the stage in the project's root."""
     with started("train"):
@@ -208,12 +198,12 @@ def main() -> None:
         trained = train(pl.read_parquet(layout.TRAIN), schema, params)
         for note in trained.report["warnings"]:
             warn("train", note)
-        content = skops_bytes(trained.pipeline)
+        content = pipeline_bytes(trained.pipeline)
         with replaced(layout.TRAINED / "pipeline.skops") as draft:
             draft.write_bytes(content)
         write_text(layout.TRAINED / SIGNATURE, trained.signature.model_dump_json(indent=1) + "\n")
         write_json(layout.TRAINING_REPORT, trained.report)
-        tracking.record(tracking.training_run(params, trained.report))
+        tracking.record(tracking.training_run(params, trained.report), new=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,140 @@
+"""The third stage: the fitted pipeline becomes the one file that is evaluated, compared and served."""
+
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import polars as pl
+from sklearn.pipeline import Pipeline
+
+from slipway import layout
+from slipway.encoding import columns_of
+from slipway.errors import UserError
+from slipway.files import replaced, write_json, write_text
+from slipway.params import load_params
+from slipway.pipeline_file import load_pipeline, pipeline_bytes, types_in
+from slipway.predictor import (
+    SIGNATURE,
+    Matrix,
+    ModelFile,
+    Predictor,
+    Signature,
+    Values,
+    encode,
+    load_signature,
+)
+from slipway.stages import started, warn
+
+OPSETS = {"": 21, "ai.onnx.ml": 3}
+
+
+def to_onnx(pipeline: Pipeline, features: int) -> bytes:
+    """Convert a fitted pipeline to ONNX, one float tensor of shape (n, features) in; raises what skl2onnx raises."""
+    import skl2onnx
+    from skl2onnx.common.data_types import FloatTensorType
+
+    model = skl2onnx.to_onnx(
+        pipeline,
+        initial_types=[("features", FloatTensorType([None, features]))],
+        options={id(pipeline): {"zipmap": False}} if hasattr(pipeline, "predict_proba") else None,
+        target_opset=OPSETS,
+        name="model",
+    )
+    return bytes(model.SerializeToString())
+
+
+def reference(pipeline: Pipeline, matrix: Matrix, task: str) -> Values:
+    """What the fitted pipeline itself says: probabilities, shape (n, classes), or numbers, shape (n,)."""
+    method = pipeline.predict if task == "regression" else pipeline.predict_proba
+    return np.asarray(method(matrix), np.float64)
+
+
+def difference(task: str, exported: Values, fitted: Values) -> float:
+    """The greatest difference of two predictions: of probabilities, or of numbers in standard deviations."""
+    gap = float(np.abs(exported - fitted.reshape(exported.shape)).max(initial=0.0))
+    spread = float(np.std(fitted)) if task == "regression" else 1.0
+    return gap / spread if spread > 0 else gap
+
+
+def export(
+    pipeline: Pipeline, signature: Signature, matrix: Matrix, tolerance: float
+) -> tuple[ModelFile, dict[str, Any]]:
+    """Write the model file and its signature to `artifacts/model`.
+
+    The file is ONNX if the pipeline converts and agrees with itself on every training row, and skops otherwise.
+
+    Args:
+        pipeline: The fitted pipeline.
+        signature: Its signature, without a model file.
+        matrix: The encoded training rows, shape (n, features).
+        tolerance: The greatest difference allowed, as `difference` measures it.
+
+    Returns:
+        The model file, and the report: format, parity, size, the reason if it is not ONNX.
+    """
+    fitted = reference(pipeline, matrix, signature.task)
+    reason, gap = None, None
+    try:
+        content = to_onnx(pipeline, matrix.shape[1])
+        model = write_model(signature, ModelFile(file="model.onnx", format="onnx", sha256=_digest(content)), content)
+        gap = difference(signature.task, Predictor(layout.MODEL).predict_matrix(matrix).values, fitted)
+        if not gap <= tolerance:
+            reason = (
+                f"the ONNX file differs by {gap:.3g} on the training rows, more than export.tolerance ({tolerance:g})"
+            )
+    except UserError as error:
+        reason = str(error)
+    except Exception as error:  # converters raise whatever they like, and a project's own estimator may
+        reason = f"it does not convert to ONNX: {' '.join(str(error).split())[:200]}"
+    if reason is not None:
+        content = pipeline_bytes(pipeline)
+        (layout.MODEL / "model.onnx").unlink(missing_ok=True)
+        file = ModelFile(
+            file="model.skops", format="skops", sha256=_digest(content), reason=reason, trusted=types_in(content)
+        )
+        model = write_model(signature, file, content)
+        gap = difference(signature.task, Predictor(layout.MODEL).predict_matrix(matrix).values, fitted)
+    report = {
+        "format": model.format,
+        "reason": reason,
+        "parity": {"difference": gap, "tolerance": tolerance, "rows": len(matrix)},
+        "bytes": len(content),
+    }
+    return model, report
+
+
+def write_model(signature: Signature, model: ModelFile, content: bytes) -> ModelFile:
+    """Write a model file and the signature that names it."""
+    with replaced(layout.MODEL / model.file) as draft:
+        draft.write_bytes(content)
+    write_text(layout.MODEL / SIGNATURE, signature.model_copy(update={"model": model}).model_dump_json(indent=1) + "\n")
+    return model
+
+
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
+
+
+def main() -> None:
+    """Run the stage in the project's root."""
+    with started("export"):
+        params, signature = load_params(), load_signature(layout.TRAINED)
+        content = (layout.TRAINED / "pipeline.skops").read_bytes()
+        pipeline = load_pipeline(content, params.export.trusted)
+        names = [column.name for column in signature.inputs]
+        frame = pl.read_parquet(layout.TRAIN, columns=names)
+        matrix = encode(signature, columns_of(frame, names))
+        model, report = export(pipeline, signature, matrix, params.export.tolerance)
+        write_json(layout.EXPORT_REPORT, report)
+        if model.reason is not None:
+            warn("export", f"the model ships as skops, not ONNX: {model.reason}")
+        gap = report["parity"]["difference"]
+        if not gap <= params.export.tolerance:
+            raise UserError(
+                f"{layout.MODEL / model.file}: differs from the fitted pipeline by {gap:.3g} on the training rows, "
+                f"more than export.tolerance ({params.export.tolerance:g}) in {layout.PARAMS}"
+            )
+
+
+if __name__ == "__main__":
+    main()

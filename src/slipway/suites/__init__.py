@@ -1,0 +1,41 @@
+"""The data and model suites: every check says passed, failed, warned or could not run, with condition and value."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from slipway.errors import UserError
+from slipway.files import write_json
+
+Status = Literal["passed", "failed", "warned", "error"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check. `error` means that it could not run, which never counts as passed."""
+
+    name: str
+    status: Status
+    condition: str
+    value: float | None
+    message: str
+
+
+def write_suite(path: Path, suite: str, checks: list[Check]) -> None:
+    """Write a suite's outcome for machines."""
+    write_json(path, {"suite": suite, "checks": [asdict(check) for check in checks]})
+
+
+def read_report(path: Path) -> Any:
+    """Read a JSON report of an earlier stage.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `make repro`") from None
+    except ValueError:
+        raise UserError(f"{path}: not valid JSON; run `make repro` to write it anew") from None

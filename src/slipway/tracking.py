@@ -1,0 +1,246 @@
+"""Every training run in MLflow: a local SQLite file, or the server that MLFLOW_TRACKING_URI names.
+
+Tracking mirrors what git and DVC hold and never decides anything, so nothing that goes wrong here fails a stage: a run
+that the server did not take is recorded locally and kept until `slipway track` uploads it.
+"""
+
+import json
+import logging
+import os
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from subprocess import run as run_command
+from typing import Any
+from uuid import uuid4
+
+from ruamel.yaml import YAML
+
+from slipway import layout
+from slipway.errors import UserError
+from slipway.files import write_json
+from slipway.params import Params
+from slipway.stages import warn
+
+LOCAL = "sqlite:///mlflow.db"
+PENDING = Path("mlruns/pending")
+IDENTITY = "slipway.pipeline"  # the tag that says which trained pipeline a run is about
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of one training run. `model` is the folder of the exported model, once there is one."""
+
+    tags: dict[str, str]
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    model: str | None = None
+
+
+def training_run(
+    params: Params, training: Mapping[str, Any], holdout: Mapping[str, Any] | None = None, model: Path | None = None
+) -> Run:
+    """Describe the run of the workspace's trained pipeline.
+
+    Args:
+        params: The settings.
+        training: The content of the training report.
+        holdout: The holdout metrics by name, each with `value`, `low` and `high`.
+        model: The folder of the exported model.
+    """
+    metrics = {
+        f"cv_{name}_{part}": score[part] for name, score in training["cross_validation"].items() for part in score
+    }
+    for name, interval in (holdout or {}).items():
+        metrics |= {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
+    metrics |= {"threshold": training["threshold"], "train_rows": training["rows"]["train"]}
+    commit, dirty = git_revision()
+    tags = {
+        IDENTITY: sha256((layout.TRAINED / "pipeline.skops").read_bytes()).hexdigest(),
+        "mlflow.source.git.commit": commit,
+        "slipway.git_dirty": str(dirty).lower(),
+        "slipway.data": data_hash(),
+        "slipway.schema": sha256(layout.SCHEMA.read_bytes()).hexdigest(),
+        "slipway.task": training["task"],
+    }
+    knobs = _flat(params.model_dump(mode="json", include={"data", "split", "train", "export"}))
+    return Run(tags, knobs, {name: value for name, value in metrics.items() if value is not None}, _as_posix(model))
+
+
+def record(run: Run, *, new: bool = False) -> None:
+    """Log a run, to the configured server if it answers and locally otherwise; never raises.
+
+    Args:
+        run: What to log.
+        new: Whether this is a run of its own; otherwise it completes the latest run of the same pipeline.
+    """
+    uri = tracking_uri()
+    try:
+        log(uri, run, new=new)
+    except Exception as error:  # whatever the server or the network does, training goes on
+        reason = " ".join(str(error).split())[:160]
+    else:
+        return
+    if uri == LOCAL:
+        warn("tracking", f"the run could not be recorded in {LOCAL}: {reason}")
+        return
+    try:
+        folder = keep(run)
+        log(LOCAL, run, new=new)
+    except Exception as error:
+        warn("tracking", f"{uri} did not take the run, and it could not be recorded locally: {error}")
+        return
+    warn(
+        "tracking", f"{uri} did not take the run ({reason}); it is in {LOCAL} and {folder}: upload with `slipway track`"
+    )
+
+
+def tracking_uri() -> str:
+    """Where runs go: MLFLOW_TRACKING_URI, or the project's SQLite file."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or LOCAL
+
+
+def log(uri: str, run: Run, *, new: bool) -> None:
+    """Write a run to an MLflow store; raises what MLflow raises."""
+    mlflow = _mlflow()
+    client = mlflow.MlflowClient(uri)
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or project_name()
+    experiment = client.get_experiment_by_name(name)
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(name)
+    same = f"tags.`{IDENTITY}` = '{run.tags[IDENTITY]}'"
+    found = [] if new else client.search_runs([experiment_id], same, max_results=1, order_by=["start_time DESC"])
+    run_id = (found[0] if found else client.create_run(experiment_id)).info.run_id
+    entities, now = mlflow.entities, int(mlflow.utils.time.get_current_time_millis())
+    known = found[0].data.params if found else {}
+    client.log_batch(
+        run_id,
+        metrics=[entities.Metric(key, value, now, 0) for key, value in run.metrics.items()],
+        params=[entities.Param(key, value) for key, value in run.params.items() if key not in known],
+        tags=[entities.RunTag(key, value) for key, value in run.tags.items()],
+    )
+    if run.model is not None:
+        _log_model(mlflow, uri, run_id, Path(run.model))
+    client.set_terminated(run_id)
+
+
+def _log_model(mlflow: Any, uri: str, run_id: str, folder: Path) -> None:
+    from slipway.predictor import load_signature
+
+    signature = load_signature(folder)
+    client = mlflow.MlflowClient(uri)
+    if signature.model is None or signature.model.format != "onnx":
+        client.log_artifacts(run_id, str(folder), "model")
+        return
+    import numpy as np
+    import onnx
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    kind, width = np.dtype(np.float32), len(signature.features)
+    outputs = (-1, 1) if signature.task == "regression" else (-1, len(signature.classes))
+    mlflow.set_tracking_uri(uri)
+    with mlflow.start_run(run_id=run_id):
+        mlflow.onnx.log_model(
+            onnx.load(str(folder / signature.model.file)),
+            name="model",
+            signature=ModelSignature(Schema([TensorSpec(kind, (-1, width))]), Schema([TensorSpec(kind, outputs)])),
+            pip_requirements=["onnxruntime", "numpy"],  # given, or MLflow runs the model to find out
+            extra_files=[str(folder / "signature.json")],
+        )
+
+
+@cache
+def _mlflow() -> Any:
+    # The server's absence must be noticed in seconds; MLflow's own default is seven tries of two minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    return mlflow
+
+
+def keep(run: Run, root: Path = PENDING) -> Path:
+    """Keep a run for a later upload, its model file with it; a later record of the same pipeline replaces it."""
+    folder = root / run.tags[IDENTITY][:16]
+    draft = folder.with_name(f"{folder.name}.{uuid4().hex}")
+    draft.mkdir(parents=True)
+    content = asdict(run)
+    if run.model is not None:
+        shutil.copytree(run.model, draft / "model")
+        content["model"] = "model"
+    write_json(draft / "run.json", content)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+    return folder
+
+
+def upload(root: Path = PENDING) -> list[str]:
+    """Send every kept run to MLFLOW_TRACKING_URI, and forget those that arrived.
+
+    Returns:
+        The names of the runs that were sent.
+
+    Raises:
+        UserError: No server is configured, or it does not take a run; that run and the later ones stay kept.
+    """
+    waiting = sorted(path.parent for path in root.glob("*/run.json"))
+    uri = tracking_uri()
+    if waiting and uri == LOCAL:
+        raise UserError("MLFLOW_TRACKING_URI is not set; set it to the server that the kept runs are for")
+    for folder in waiting:
+        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if content["model"] is not None:
+            content["model"] = str(folder / content["model"])
+        try:
+            log(uri, Run(**content), new=False)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"{uri} did not take {folder.name}: {reason}; it stays in {root}") from None
+        shutil.rmtree(folder)
+    return [folder.name for folder in waiting]
+
+
+def git_revision() -> tuple[str, bool]:
+    """The commit of the workspace, and whether anything but the pipeline's own results differs from it."""
+    commit = _git("rev-parse", "HEAD") or "none"
+    changed = _git("status", "--porcelain", "--", ".", f":!{layout.REPORTS}", ":!dvc.lock")
+    return commit, bool(changed) or commit == "none"
+
+
+def _git(*words: str) -> str:
+    return run_command(["git", *words], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
+
+
+def data_hash() -> str:
+    """The hash by which DVC knows the raw data, from `data.dvc`; "none" if it is not versioned."""
+    try:
+        return str(YAML(typ="safe").load(layout.DATA_DVC.read_text(encoding="utf-8"))["outs"][0]["md5"])
+    except (OSError, LookupError, TypeError):
+        return "none"
+
+
+def project_name() -> str:
+    """The project's name, from `pyproject.toml`."""
+    try:
+        return str(tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["name"])
+    except (OSError, KeyError):
+        return Path.cwd().name
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
+    return flat
+
+
+def _as_posix(path: Path | None) -> str | None:
+    return None if path is None else path.as_posix()
