@@ -107,7 +107,10 @@ def write_model(signature: Signature, model: ModelFile, content: bytes) -> Model
     """Write a model file and the signature that names it."""
     with replaced(layout.MODEL / model.file) as draft:
         draft.write_bytes(content)
-    write_text(layout.MODEL / SIGNATURE, signature.model_copy(update={"model": model}).model_dump_json(indent=1) + "\n")
+    write_text(
+        layout.MODEL / SIGNATURE,
+        signature.model_copy(update={"model": model}).model_dump_json(indent=1, exclude_defaults=True) + "\n",
+    )
     return model
 
 

@@ -20,13 +20,12 @@ from slipway import layout, tracking
 from slipway.encoding import columns_of, fit_inputs, target_of
 from slipway.errors import UserError
 from slipway.files import console, replaced, write_json, write_text
-from slipway.metrics import Scorer
+from slipway.metrics import Scorer, choose_threshold
 from slipway.params import Params, load_params
 from slipway.pipeline_file import pipeline_bytes
 from slipway.predictor import SIGNATURE, Matrix, Signature, Values, encode, interpret
 from slipway.schema import Schema, load_schema
 from slipway.stages import started, warn
-from slipway.threshold import choose_threshold
 
 Cut = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # rows to fit on, rows to score
 RARE = 10  # a class with fewer training rows than this is worth a warning
@@ -201,7 +200,9 @@ def main() -> None:
         content = pipeline_bytes(trained.pipeline)
         with replaced(layout.TRAINED / "pipeline.skops") as draft:
             draft.write_bytes(content)
-        write_text(layout.TRAINED / SIGNATURE, trained.signature.model_dump_json(indent=1) + "\n")
+        write_text(
+            layout.TRAINED / SIGNATURE, trained.signature.model_dump_json(indent=1, exclude_defaults=True) + "\n"
+        )
         write_json(layout.TRAINING_REPORT, trained.report)
         tracking.record(tracking.training_run(params, trained.report), new=True)
 
