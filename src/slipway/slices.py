@@ -24,7 +24,7 @@ def slice_masks(frame: pl.DataFrame, slices: Sequence[Slice]) -> Iterator[tuple[
             last edge on, and each edge belongs to the interval above it.
 
     Yields:
-        Column, label of the part ("benign", "< 500", "500 – 782", "≥ 782"), and which rows it holds, shape (n,).
+        Column, label of the part ("benign", "< 500", "≥ 782"), and which rows it holds, shape (n,).
 
     Raises:
         UserError: A column is not in the table, or cannot be cut as `params.yaml` says.
@@ -57,6 +57,7 @@ def _intervals(values: pl.Series, edges: tuple[float, ...], where: str) -> list[
         raise UserError(f"{where} does not hold numbers; remove its `bins`")
     names = [f"{edge:.12g}" for edge in edges]
     between = [
-        (f"{names[i]} – {names[i + 1]}", (values >= edges[i]) & (values < edges[i + 1])) for i in range(len(edges) - 1)
+        (f"{names[i]} \u2013 {names[i + 1]}", (values >= edges[i]) & (values < edges[i + 1]))
+        for i in range(len(edges) - 1)
     ]
     return [(f"< {names[0]}", values < edges[0]), *between, (f"≥ {names[-1]}", values >= edges[-1])]
