@@ -34,6 +34,18 @@ def summary() -> None:
     raise typer.Exit(show())
 
 
+@app.command()
+def lock(
+    machine: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Prove from git alone that dvc.lock belongs to this tree. Exits with 1 if not, with 2 if it cannot be told."""
+    from slipway.delivery.lock import as_json, check, report
+
+    problems = check()
+    typer.echo(as_json(problems) if machine else report(problems))
+    raise typer.Exit(bool(problems))
+
+
 def main() -> None:
     """Run the command line; a UserError is one line on standard error and exit code 2."""
     run(app)

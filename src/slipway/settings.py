@@ -1,7 +1,7 @@
 """Reading YAML into frozen models: a typo in a file is an error that names the file and the path within it."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -19,6 +19,25 @@ class Frozen(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
+def read_yaml(path: Path) -> Any:
+    """Read a YAML 1.2 file.
+
+    Raises:
+        UserError: The file is missing or is not YAML; the message says in which line.
+    """
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the project's root") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from None
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+
+
 def load(path: Path, model: type[Model]) -> Model:
     """Read a YAML file into a model.
 
@@ -29,17 +48,7 @@ def load(path: Path, model: type[Model]) -> Model:
     Raises:
         UserError: The file is missing, is not YAML, or breaks the model.
     """
-    try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run from the project's root") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from None
-    except YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    content = read_yaml(path)
     try:
         return model.model_validate(content if content is not None else {})
     except ValidationError as error:
