@@ -35,14 +35,26 @@ def summary() -> None:
 
 
 @app.command()
-def lock(
+def check() -> None:
+    """Check that params.yaml and the data contract are sound and fit together. Exits with 2 if not."""
+    from slipway import layout
+    from slipway.params import load_params
+    from slipway.schema import load_schema
+    from slipway.settings_check import check_settings
+
+    check_settings(load_params(), load_schema())
+    typer.echo(f"{layout.PARAMS} and {layout.SCHEMA} fit together")
+
+
+@app.command("lock")
+def prove_lock(
     machine: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Prove from git alone that dvc.lock belongs to this tree. Exits with 1 if not, with 2 if it cannot be told."""
-    from slipway.delivery.lock import as_json, check, report
+    from slipway.delivery import lock
 
-    problems = check()
-    typer.echo(as_json(problems) if machine else report(problems))
+    problems = lock.check()
+    typer.echo(lock.as_json(problems) if machine else lock.report(problems))
     raise typer.Exit(bool(problems))
 
 

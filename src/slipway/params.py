@@ -1,10 +1,10 @@
 """Every knob of the pipeline: `params.yaml` as one frozen model."""
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from slipway import layout
 from slipway.settings import Frozen, load
@@ -25,7 +25,14 @@ class Split(Frozen):
     strategy: Literal["hash", "time", "group"] = "hash"
     holdout: Fraction = 0.2
     salt: str = ""
-    cutoff: datetime | None = None
+    cutoff: datetime | None = None  # UTC unless it says otherwise
+
+    @field_validator("cutoff", mode="before")
+    @classmethod
+    def _quoted(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.context and isinstance(value, date):  # DVC refuses a file with bare dates
+            raise ValueError(f"put the moment in quotes: '{value}'")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -50,7 +50,7 @@ def load(path: Path, model: type[Model]) -> Model:
     """
     content = read_yaml(path)
     try:
-        return model.model_validate(content if content is not None else {})
+        return model.model_validate(content if content is not None else {}, context={"file": path})
     except ValidationError as error:
         raise UserError(f"{path}: {describe(error)}") from None
 

@@ -24,20 +24,39 @@ from operator import add
 import polars as pl
 import polars_hash as plh
 
+from slipway import layout
+from slipway.errors import UserError
 from slipway.params import Split
 from slipway.schema import Schema
 
 
 def is_holdout(schema: Schema, split: Split) -> pl.Expr:
-    """A boolean expression over the prepared table: true where the row is held out."""
+    """A boolean expression over the prepared table: true where the row is held out.
+
+    Raises:
+        UserError: The contract does not name the column that the strategy needs.
+    """
+    column = deciding_column(schema, split)
     if split.strategy == "time":
-        assert schema.time is not None  # noqa: S101  # checked when params and schema are read together
-        return pl.col(schema.time) >= pl.lit(split.cutoff).cast(pl.Datetime("us"))
-    columns = schema.key
-    if split.strategy == "group":
-        assert schema.group is not None  # noqa: S101
-        columns = (schema.group,)
-    return row_key(schema, columns, split.salt) < _u64(int(split.holdout * 2**64))
+        return pl.col(str(column)) >= pl.lit(split.cutoff).cast(pl.Datetime("us"))
+    return row_key(schema, (column,) if column else schema.key, split.salt) < _u64(int(split.holdout * 2**64))
+
+
+def deciding_column(schema: Schema, split: Split) -> str | None:
+    """The column that a split by time or group goes by; None for a split by hash.
+
+    Raises:
+        UserError: The contract does not name it.
+    """
+    if split.strategy == "hash":
+        return None
+    column = schema.time if split.strategy == "time" else schema.group
+    if column is None:
+        raise UserError(
+            f"{layout.PARAMS}: split.strategy: `{split.strategy}` needs a column to go by; "
+            f"name it as `{split.strategy}` in {layout.SCHEMA}"
+        )
+    return column
 
 
 def row_key(schema: Schema, columns: Sequence[str], salt: str = "") -> pl.Expr:
