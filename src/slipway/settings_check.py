@@ -1,0 +1,41 @@
+"""Whether `params.yaml` and the contract fit together; each alone is checked when it is read."""
+
+from slipway import layout
+from slipway.errors import UserError
+from slipway.metrics import METRICS
+from slipway.params import Params, Slice
+from slipway.schema import Schema
+from slipway.split import deciding_column
+
+
+def check_settings(params: Params, schema: Schema) -> None:
+    """Hold the settings against the contract they are used with.
+
+    Raises:
+        UserError: With all that does not fit, each with its path in `params.yaml`.
+    """
+    deciding_column(schema, params.split)
+    task, known = schema.target.task, METRICS[schema.target.task]
+    gates = {"metrics": params.gates.metrics, "worst_slice": params.gates.worst_slice}
+    faults = [
+        f"gates.{kind}.{name}: no metric of a {task} task; there are {', '.join(known)}"
+        for kind, bounds in gates.items()
+        for name in bounds
+        if name not in known
+    ]
+    for number, piece in enumerate(params.evaluate.slices):
+        fault = _slice_fault(piece, schema)
+        faults += [f"evaluate.slices.{number}: {fault}"] if fault else []
+    if faults:
+        raise UserError(f"{layout.PARAMS}: {'; '.join(faults)}")
+
+
+def _slice_fault(piece: Slice, schema: Schema) -> str | None:
+    if piece.column not in schema.columns:
+        return f"{layout.SCHEMA} has no column {piece.column!r}"
+    kind = schema.columns[piece.column].type
+    if kind in {"datetime", "text"}:
+        return f"{piece.column!r} is {kind}; slice by a category, a boolean or a number"
+    if piece.bins is not None and kind in {"category", "boolean"}:
+        return f"{piece.column!r} is {kind}; remove its `bins`"
+    return None
