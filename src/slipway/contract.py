@@ -1,30 +1,35 @@
-"""Holding a table against the contract with Pandera, batch by batch, and saying in one line what broke it."""
+"""Holding a table against the contract with Pandera, and saying in one line what broke it."""
 
-from collections import Counter
-from threading import Lock
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandera.polars as pa
 import polars as pl
+import pyarrow.parquet as pq
 from pandera.errors import SchemaErrors
 
 from slipway import layout
 from slipway.errors import UserError
 from slipway.schema import Column, Schema
-from slipway.tables import present, typed
+from slipway.tables import typed, unread
 
 BATCH_ROWS = 100_000
+MAX_WITNESSES = 10_000  # more distinct values than this break any list of categories
 
 
-def pandera_schema(schema: Schema) -> pa.DataFrameSchema:
-    """The contract as Pandera checks over the prepared table; null targets are `prepare`'s to drop or refuse."""
+def pandera_schema(schema: Schema, columns: Sequence[str] | None = None) -> pa.DataFrameSchema:
+    """The contract, or some columns of it, as Pandera checks; null targets are `prepare`'s to drop or refuse."""
     return pa.DataFrameSchema(
         {
             name: pa.Column(
                 schema.polars_type(name),
-                _checks(schema, name, column),
-                nullable=column.nullable or name == schema.target.column,
+                _checks(schema, name, schema.columns[name]),
+                nullable=schema.columns[name].nullable or name == schema.target.column,
             )
-            for name, column in schema.columns.items()
+            for name in columns or schema.columns
         }
     )
 
@@ -42,73 +47,111 @@ def _checks(schema: Schema, name: str, column: Column) -> list[pa.Check]:
     return checks
 
 
-class Intake:
-    """Types and checks batches of the raw table, and counts as it goes; safe to call from several threads.
+def _lists(schema: Schema, name: str) -> bool:
+    return schema.columns[name].categories is not None or (name == schema.target.column and bool(schema.target.classes))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a prepared table holds, gathered without reading its rows again where Parquet's own statistics tell.
 
     Attributes:
-        rows: Rows seen.
+        rows: The number of rows.
         nulls: Missing values by column.
         classes: Rows by class of the target, for classification.
-        broken: Whether a value broke the contract; `explain` says which.
+        witnesses: By column its least and greatest value, or its distinct ones if the contract lists them, and null if
+            one is missing. A check of the contract that holds for these holds for every row.
     """
 
-    def __init__(self, schema: Schema, raw: pl.Schema) -> None:
-        self._schema, self._raw, self._pandera = schema, raw, pandera_schema(schema)
-        self._typed = [typed(name, raw[name], schema).alias(name) for name in schema.columns]
-        self._unread = [
-            (present(name, raw[name], schema).is_not_null() & typed(name, raw[name], schema).is_null()).alias(name)
-            for name in schema.columns
-            if raw[name] != schema.polars_type(name) or raw[name].is_float()
-        ]
-        self._lock = Lock()
-        self.rows = 0
-        self.nulls: Counter[str] = Counter()
-        self.classes: Counter[str] = Counter()
-        self.broken = False
+    rows: int
+    nulls: dict[str, int]
+    classes: dict[str, int]
+    witnesses: dict[str, list[Any]]
 
-    def __call__(self, batch: pl.DataFrame) -> pl.DataFrame:
-        """Type one batch; a broken one is returned all the same, and remembered."""
-        table = batch.select(self._typed)
-        nulls = table.null_count().row(0, named=True)
-        target = self._schema.target
-        classes = Counter(dict(table[target.column].value_counts().iter_rows())) if target.classes else Counter[str]()
-        sound = not any(batch.select(expression.any() for expression in self._unread).row(0)) and self._valid(table)
-        with self._lock:
-            self.rows += table.height
-            self.nulls.update(nulls)
-            self.classes.update({name: count for name, count in classes.items() if name is not None})
-            self.broken |= not sound
-        return table
 
-    def _valid(self, table: pl.DataFrame) -> bool:
+def inspect(files: list[Path], schema: Schema) -> Findings:
+    """Gather the findings of prepared Parquet files that together are one table."""
+    rows, nulls = 0, dict.fromkeys(schema.columns, 0)
+    witnesses: dict[str, set[Any]] = {name: set() for name in schema.columns}
+    for path in files:
+        footer = pq.ParquetFile(path).metadata
+        rows += footer.num_rows
+        for group in range(footer.num_row_groups):
+            for number in range(footer.num_columns):
+                column = footer.row_group(group).column(number)
+                nulls[column.path_in_schema] += column.statistics.null_count
+                if column.statistics.has_min_max and schema.polars_type(column.path_in_schema).is_numeric():
+                    witnesses[column.path_in_schema] |= {column.statistics.min, column.statistics.max}
+    if not rows:
+        return Findings(0, nulls, {}, {})
+    table, target = pl.scan_parquet(files), schema.target
+    for name in schema.columns:
+        if _lists(schema, name):
+            distinct = table.select(pl.col(name).drop_nulls().unique()).head(MAX_WITNESSES)
+            witnesses[name] = set(distinct.collect(engine="streaming").to_series())
+    counts = table.group_by(target.column).len().collect(engine="streaming") if target.classes else pl.DataFrame()
+    return Findings(
+        rows,
+        nulls,
+        dict(counts.iter_rows()) if target.classes else {},
+        {name: [*sorted(found), *[None] * (nulls[name] > 0)] for name, found in witnesses.items()},
+    )
+
+
+def readable_values(raw: pl.LazyFrame, schema: Schema) -> bool:
+    """Whether every value of the raw table can be read as the contract's type; reads only columns that may not be."""
+    types = raw.collect_schema()
+    found = [unread(name, types[name], schema) for name in schema.columns if types[name] != pl.Float64()]
+    doubtful = [
+        expression.any().alias(str(number)) for number, expression in enumerate(found) if expression is not None
+    ]
+    return not doubtful or not any(raw.select(doubtful).collect(engine="streaming").row(0))
+
+
+def holds(findings: Findings, schema: Schema) -> bool:
+    """Whether a table with these findings keeps the contract."""
+    if any(
+        isinstance(value, float) and math.isinf(value) for values in findings.witnesses.values() for value in values
+    ):
+        return False
+    present = {name: values for name, values in findings.witnesses.items() if values}
+    longest = max(map(len, present.values()), default=0)
+    table = pl.DataFrame(
+        {
+            name: pl.Series(values + values[-1:] * (longest - len(values)), dtype=schema.polars_type(name))
+            for name, values in present.items()
+        }
+    )
+    try:
+        pandera_schema(schema, list(present)).validate(table, lazy=True)
+    except SchemaErrors:
+        return False
+    return True
+
+
+def explain(raw: pl.LazyFrame, schema: Schema) -> UserError:
+    """Read the raw table in order up to the first batch that breaks the contract; say which value, where and why."""
+    types, rules, start = raw.collect_schema(), pandera_schema(schema), 0
+    columns = [typed(name, types[name], schema).alias(name) for name in schema.columns]
+    doubtful = {name: unread(name, types[name], schema) for name in schema.columns}
+    flags = [expression.alias(name) for name, expression in doubtful.items() if expression is not None]
+    for batch in raw.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+        found = batch.select(flags)
+        for name in found.columns:
+            if found[name].any():
+                row = found[name].arg_max() or 0
+                what = f"{batch[name][row]!r:.80} is not a {schema.columns[name].type}"
+                return _broken(start + row, name, what, int(found[name].sum()))
         try:
-            self._pandera.validate(table, lazy=True)
-        except SchemaErrors:
-            return False
-        return True
-
-    def explain(self, raw: pl.LazyFrame) -> UserError:
-        """Read the table again, in order, up to the first batch that breaks the contract; say what and where."""
-        start = 0
-        for batch in raw.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
-            unread = batch.select(self._unread)
-            for name in unread.columns:
-                if unread[name].any():
-                    row = unread[name].arg_max() or 0
-                    kind = self._schema.columns[name].type
-                    return _broken(
-                        start + row, name, f"{batch[name][row]!r:.80} is not a {kind}", int(unread[name].sum())
-                    )
-            try:
-                self._pandera.validate(batch.select(self._typed), lazy=True)
-            except SchemaErrors as errors:
-                cases = errors.failure_cases.sort("index", nulls_last=True)
-                first = cases.row(0, named=True)
-                same = cases.filter((pl.col("column") == first["column"]) & (pl.col("check") == first["check"]))
-                what = _what(first["check"], first["failure_case"])
-                return _broken(start + (first["index"] or 0), first["column"], what, same.height)
-            start += batch.height
-        return UserError(f"{layout.DATA}: changed while it was read; run again")
+            rules.validate(batch.select(columns), lazy=True)
+        except SchemaErrors as errors:
+            cases = errors.failure_cases.sort("index", nulls_last=True)
+            first = cases.row(0, named=True)
+            same = cases.filter((pl.col("column") == first["column"]) & (pl.col("check") == first["check"]))
+            what = _what(first["check"], first["failure_case"])
+            return _broken(start + (first["index"] or 0), first["column"], what, same.height)
+        start += batch.height
+    return UserError(f"{layout.DATA}: changed while it was read; run again")
 
 
 def _what(check: str, value: object) -> str:

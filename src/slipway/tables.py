@@ -124,11 +124,16 @@ def check_columns(found: list[str], schema: Schema) -> list[str]:
 
 
 def typed(name: str, raw: pl.DataType, schema: Schema) -> pl.Expr:
-    """The expression that reads a raw column as the contract's type; null where it is missing or not readable."""
+    """The expression that reads a raw column as the contract's type; null where it is missing or not readable.
+
+    An infinite number in a column of floats stays: `unread` finds it, and a pass over the column is saved.
+    """
     column, wanted, value = schema.columns[name], schema.polars_type(name), present(name, raw, schema)
     from_text = _is_text(raw)
     if wanted == pl.Float64():
-        number = _number_from_text(value, schema) if from_text else value.cast(pl.Float64, strict=False)
+        if not from_text:
+            return value.cast(pl.Float64, strict=False)
+        number = _number_from_text(value, schema)
         return pl.when(number.is_finite()).then(number)
     if wanted == pl.Int64():
         return _integer(value, raw, schema)
@@ -137,6 +142,16 @@ def typed(name: str, raw: pl.DataType, schema: Schema) -> pl.Expr:
     if wanted == pl.Datetime("us"):
         return _datetime(value, raw, column)
     return value if from_text else _text(value, raw, column)
+
+
+def unread(name: str, raw: pl.DataType, schema: Schema) -> pl.Expr | None:
+    """The expression that is true where a raw value cannot be read as the contract's type; None if every value can."""
+    wanted = schema.polars_type(name)
+    if wanted == pl.Float64() and raw.is_float():
+        return pl.col(name).is_infinite()
+    if wanted == raw or (wanted == pl.String() and _is_text(raw)):
+        return None
+    return present(name, raw, schema).is_not_null() & typed(name, raw, schema).is_null()
 
 
 def present(name: str, raw: pl.DataType, schema: Schema) -> pl.Expr:

@@ -4,16 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from slipway import layout
-from slipway.contract import Intake
+from slipway.contract import Findings, explain, holds, inspect, readable_values
 from slipway.errors import UserError
 from slipway.files import scratch_folder, write_json
 from slipway.params import Params, load_params
 from slipway.schema import Schema, load_schema
 from slipway.split import is_holdout
 from slipway.stages import started
-from slipway.tables import check_columns, readable, scan_raw
+from slipway.tables import check_columns, readable, scan_raw, typed
 
 SIDE = "slipway holdout"  # names the side of a row while the table is split; never written
 
@@ -39,72 +40,70 @@ def prepare(schema: Schema, params: Params, data: Path, train: Path, holdout: Pa
         columns = raw.collect_schema()
         extra = check_columns(columns.names(), schema)
         raw = raw.select(list(schema.columns))
-        intake = Intake(schema, raw.collect_schema())
-        table = raw.map_batches(
-            intake, streamable=True, schema={name: schema.polars_type(name) for name in schema.columns}
-        ).drop_nulls(schema.target.column)
+        table = raw.select(typed(name, columns[name], schema).alias(name) for name in schema.columns)
         sides = pl.PartitionBy(
             scratch,
             key=is_holdout(schema, params.split).alias(SIDE),
             include_key=False,
             approximate_bytes_per_file=None,
-            file_path_provider=lambda part: "true" if part.partition_keys.item() else "false",
+            file_path_provider=lambda part: str(part.partition_keys.item()),
         )
-        table.sink_parquet(sides, maintain_order=True)
-        if intake.broken:
-            raise intake.explain(raw)
-        refuse_unusable(schema, params, intake)
-        for side, what in (("false", "left for training"), ("true", "held out")):
-            if not (scratch / side).exists():
+        total = raw.select(pl.len()).collect(engine="streaming").item()
+        table.drop_nulls(schema.target.column).sink_parquet(sides, maintain_order=True)
+        fitted, held = scratch / "False", scratch / "True"
+        parts = [path for path in (fitted, held, scratch / "None") if path.exists()]
+        findings = inspect(parts, schema)
+        if not readable_values(raw, schema) or not holds(findings, schema):
+            raise explain(raw, schema)
+        refuse_unusable(schema, params, findings, total)
+        for path, what in ((fitted, "left for training"), (held, "held out")):
+            if not path.exists():
                 raise UserError(
-                    f"{layout.DATA}: of {intake.rows} rows none is {what}; "
+                    f"{layout.DATA}: of {findings.rows} rows none is {what}; "
                     f"add rows, or change `split` in {layout.PARAMS}"
                 )
-        refuse_duplicate_ids(schema, [scratch / "false", scratch / "true"])
-        rows = {
-            side: pl.scan_parquet(scratch / name).select(pl.len()).collect().item()
-            for side, name in (("train", "false"), ("holdout", "true"))
-        }
-        (scratch / "false").replace(train)
-        (scratch / "true").replace(holdout)
+        refuse_duplicate_ids(schema, parts)
+        rows = {side: pq.ParquetFile(path).metadata.num_rows for side, path in (("train", fitted), ("holdout", held))}
+        fitted.replace(train)
+        held.replace(holdout)
     return {
-        "rows": rows | {"without target": intake.nulls[schema.target.column]},
+        "rows": rows | {"without target": total - findings.rows},
         "strategy": params.split.strategy,
-        "classes": {name: intake.classes[name] for name in schema.target.classes},
-        "missing": {name: count for name, count in sorted(intake.nulls.items()) if count},
+        "classes": {name: findings.classes[name] for name in schema.target.classes},
+        "missing": {name: count for name, count in sorted(findings.nulls.items()) if count},
         "columns left out": sorted(extra),
     }
 
 
-def refuse_unusable(schema: Schema, params: Params, intake: Intake) -> None:
+def refuse_unusable(schema: Schema, params: Params, findings: Findings, total: int) -> None:
     """Stop at a table that has nothing to learn from.
 
     Raises:
         UserError: No rows, no target, one class, a feature without any value, or null targets that are to be refused.
     """
-    target = schema.target.column
-    if not intake.rows:
+    target, without = schema.target.column, total - findings.rows
+    if not total:
         raise UserError(f"{layout.DATA}/{schema.source.files}: has columns but no rows; add data")
-    if intake.nulls[target] == intake.rows:
+    if not findings.rows:
         raise UserError(f"{layout.DATA}: target {target!r} has no value in any row; is it the right column?")
-    if intake.nulls[target] and params.data.null_target == "refuse":
+    if without and params.data.null_target == "refuse":
         raise UserError(
-            f"{layout.DATA}: target {target!r} is missing in {intake.nulls[target]} rows; "
+            f"{layout.DATA}: target {target!r} is missing in {without} rows; "
             f"fill them, or set data.null_target to `drop` in {layout.PARAMS}"
         )
-    if schema.target.classes and len(intake.classes) < 2:
+    if schema.target.classes and len(findings.classes) < 2:
         raise UserError(
-            f"{layout.DATA}: target {target!r} holds one class only, {next(iter(intake.classes))!r}; "
+            f"{layout.DATA}: target {target!r} holds one class only, {next(iter(findings.classes))!r}; "
             "a model needs rows of two or more"
         )
     needed = {"time": schema.time, "group": schema.group}.get(params.split.strategy)
-    if needed is not None and intake.nulls[needed]:
+    if needed is not None and findings.nulls[needed]:
         raise UserError(
-            f"{layout.DATA}: column {needed!r} decides the split but is missing in {intake.nulls[needed]} rows; "
+            f"{layout.DATA}: column {needed!r} decides the split but is missing in {findings.nulls[needed]} rows; "
             f"fill them, or change split.strategy in {layout.PARAMS}"
         )
     for name in schema.features:
-        if intake.nulls[name] == intake.rows:
+        if findings.nulls[name] == findings.rows:
             raise UserError(
                 f"{layout.DATA}: column {name!r} holds no value at all; "
                 f"fill it, or set `use: false` for it in {layout.SCHEMA}"
