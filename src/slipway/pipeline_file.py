@@ -1,8 +1,9 @@
 """Fitted pipelines as skops files: no pickle, the same bytes for the same pipeline, and only types that are trusted."""
 
 import io
+import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import skops.io
@@ -14,12 +15,28 @@ TRUSTED_PACKAGES = {"sklearn", "numpy", "scipy", "model"}
 
 
 def pipeline_bytes(pipeline: Any) -> bytes:
-    """The pipeline as a skops file without time stamps, so that its hash says whether the model changed."""
+    """The pipeline as a skops file whose hash says whether the model changed: no time stamps, no memory addresses."""
     packed, out = io.BytesIO(skops.io.dumps(pipeline)), io.BytesIO()
     with zipfile.ZipFile(packed) as source, zipfile.ZipFile(out, "w") as target:
-        for name in sorted(source.namelist()):
-            target.writestr(zipfile.ZipInfo(name), source.read(name), zipfile.ZIP_DEFLATED)
+        tree, numbers = json.loads(source.read("schema.json")), dict[int, int]()
+        files = dict(_renumbered(tree, numbers))
+        contents = {files[name]: source.read(name) for name in source.namelist() if name in files}
+        for name, content in [("schema.json", json.dumps(tree).encode()), *sorted(contents.items())]:
+            target.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return out.getvalue()
+
+
+def _renumbered(node: Any, numbers: dict[int, int]) -> Iterator[tuple[str, str]]:
+    """Number the objects and files that skops names by address in the order of the tree; yields old and new files."""
+    if isinstance(node, dict):
+        if isinstance(node.get("__id__"), int):
+            node["__id__"] = numbers.setdefault(node["__id__"], len(numbers))
+        if isinstance(file := node.get("file"), str):
+            stem, dot, suffix = file.partition(".")
+            node["file"] = f"{numbers.setdefault(int(stem), len(numbers))}{dot}{suffix}" if stem.isdigit() else file
+            yield file, node["file"]
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _renumbered(child, numbers)
 
 
 def types_in(content: bytes) -> tuple[str, ...]:
