@@ -67,9 +67,10 @@ def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
     if not matrix.shape[1]:
         raise UserError(f"{layout.TRAIN}: every feature is constant; there is nothing to learn from")
     pipeline = build(inputs, schema.target.task, params.train)
-    cuts = list(folds(y, frame, schema, params))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", "The least populated class")  # `check_target` says it better
+        cuts = list(folds(y, frame, schema, params))
         scores, truth, predicted = cross_validate(pipeline, matrix, y, schema, cuts)
         pipeline.fit(matrix, y)
     notes += sorted({_readable(warning.message) for warning in caught})
