@@ -13,6 +13,7 @@ from dvc.repo import Repo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers import git, write
 from slipway.delivery.lock import check, report
 from slipway.errors import UserError
 
@@ -50,16 +51,6 @@ FILES = {
 
 def dvc(root: Path, *command: str) -> None:
     subprocess.run([sys.executable, "-m", "dvc", *command], cwd=root, check=True, capture_output=True)
-
-
-def git(root: Path, *command: str) -> None:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "core.autocrlf=false"]
-    subprocess.run(["git", *identity, *command], cwd=root, check=True, capture_output=True)
-
-
-def write(root: Path, path: str, text: str) -> None:
-    (root / path).parent.mkdir(parents=True, exist_ok=True)
-    (root / path).write_bytes(text.encode())
 
 
 def edit(path: str, old: str, new: str) -> Callable[[Path], None]:

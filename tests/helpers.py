@@ -1,0 +1,54 @@
+"""What several test modules build on: repositories and small contracts."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from slipway.schema import Schema
+
+ROOT = Path(__file__).parent.parent
+
+
+def git(root: Path, *command: str) -> str:
+    """Run git in a folder, as nobody in particular."""
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "core.autocrlf=false"]
+    return subprocess.run(["git", *identity, *command], cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+def write(root: Path, path: str, text: str) -> Path:
+    """Write a file, with the folders above it and its line ends as they are."""
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text.encode())
+    return file
+
+
+def copy_project(root: Path) -> Path:
+    """Put the project as it is now, without what git ignores, into a new repository; it shares the environment."""
+    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in listed.split("\0")[:-1]:
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+    git(root, "init", "-q")
+    write(root, ".git/info/exclude", ".venv\n")
+    (root / ".venv").symlink_to(ROOT / ".venv")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "project")
+    return root
+
+
+def schema_of(
+    columns: dict[str, Any], target: str | dict[str, Any] = "y", source: dict[str, Any] | None = None, **rest: Any
+) -> Schema:
+    """A contract from types, or whole entries, by column name.
+
+    The target is a column of two classes, "no" and "yes", unless given in full; the source is Parquet.
+    """
+    columns = {name: {"type": entry} if isinstance(entry, str) else entry for name, entry in columns.items()}
+    if isinstance(target, str):
+        target = {"column": target, "task": "binary", "classes": ["no", "yes"]}
+    columns.setdefault(target["column"], {"type": "number" if target["task"] == "regression" else "category"})
+    source = source or {"files": "*.parquet", "format": "parquet"}
+    return Schema.model_validate({"source": source, "target": target, "columns": columns, **rest})
