@@ -12,7 +12,7 @@ from slipway.stages import started
 from slipway.suites import Check, Status, write_suite
 
 BINS = 10
-FLOOR = 1e-4  # share of an empty bin, so that the index stays finite
+PRIOR = 0.5  # rows added to every bin (Jeffreys), so that an empty one neither is infinite nor outweighs the others
 
 
 def check_data(train: pl.DataFrame, holdout: pl.DataFrame, schema: Schema, gates: DataGates) -> list[Check]:
@@ -88,7 +88,7 @@ def _shares(train: pl.Series, holdout: pl.Series) -> tuple[npt.NDArray[np.float6
         values = pl.concat([train, holdout]).cast(pl.String).unique(maintain_order=True)
         counts = [_value_counts(series, values) for series in (train, holdout)]
     used = counts[0] + counts[1] > 0
-    p, q = (np.maximum(count[used] / max(count.sum(), 1), FLOOR) for count in counts)
+    p, q = ((count[used] + PRIOR) / (count.sum() + PRIOR * used.sum()) for count in counts)
     return p, q
 
 
