@@ -61,7 +61,9 @@ def describe(error: ValidationError) -> str:
     for failure in error.errors(include_url=False)[:3]:
         where = ".".join(str(step) for step in failure["loc"] if not str(step).startswith("function-"))
         message = failure["msg"].removeprefix("Value error, ")
-        if failure["type"] == "extra_forbidden":
+        if failure["type"] == "model_type":
+            parts.append(f"{where or 'the file'}: needs keys with values below it (got {failure['input']!r:.80})")
+        elif failure["type"] == "extra_forbidden":
             parts.append(f"{where}: unknown key; remove it or check its spelling")
         elif failure["type"] == "missing":
             parts.append(f"{where}: this key is required")
