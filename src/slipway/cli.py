@@ -46,6 +46,15 @@ def check() -> None:
     typer.echo(f"{layout.PARAMS} and {layout.SCHEMA} fit together")
 
 
+@app.command()
+def track() -> None:
+    """Upload the runs that MLFLOW_TRACKING_URI did not take when they happened."""
+    from slipway import tracking
+
+    sent = tracking.upload()
+    typer.echo(f"{len(sent)} runs uploaded to {tracking.tracking_uri()}" if sent else "no run is waiting")
+
+
 @app.command("lock")
 def prove_lock(
     machine: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,

@@ -9,7 +9,8 @@ import logging
 import os
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -26,7 +27,7 @@ from slipway.files import write_json
 from slipway.params import Params
 from slipway.stages import warn
 
-LOCAL = "sqlite:///mlflow.db"
+DATABASE = Path("mlflow.db")
 PENDING = Path("mlruns/pending")
 IDENTITY = "slipway.pipeline"  # the tag that says which trained pipeline a run is about
 
@@ -85,23 +86,27 @@ def record(run: Run, *, new: bool = False) -> None:
         reason = " ".join(str(error).split())[:160]
     else:
         return
-    if uri == LOCAL:
-        warn("tracking", f"the run could not be recorded in {LOCAL}: {reason}")
+    if uri == local_store():
+        warn("tracking", f"the run could not be recorded in {DATABASE}: {reason}")
         return
     try:
         folder = keep(run)
-        log(LOCAL, run, new=new)
+        log(local_store(), run, new=new)
     except Exception as error:
         warn("tracking", f"{uri} did not take the run, and it could not be recorded locally: {error}")
         return
-    warn(
-        "tracking", f"{uri} did not take the run ({reason}); it is in {LOCAL} and {folder}: upload with `slipway track`"
-    )
+    where = f"it is in {DATABASE} and {folder}: upload with `slipway track`"
+    warn("tracking", f"{uri} did not take the run ({reason}); {where}")
 
 
 def tracking_uri() -> str:
     """Where runs go: MLFLOW_TRACKING_URI, or the project's SQLite file."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or LOCAL
+    return os.environ.get("MLFLOW_TRACKING_URI") or local_store()
+
+
+def local_store() -> str:
+    """The project's SQLite file as a URI; absolute, since MLflow keeps a store by its URI for the whole process."""
+    return f"sqlite:///{DATABASE.resolve()}"
 
 
 def log(uri: str, run: Run, *, new: bool) -> None:
@@ -142,8 +147,7 @@ def _log_model(mlflow: Any, uri: str, run_id: str, folder: Path) -> None:
 
     kind, width = np.dtype(np.float32), len(signature.features)
     outputs = (-1, 1) if signature.task == "regression" else (-1, len(signature.classes))
-    mlflow.set_tracking_uri(uri)
-    with mlflow.start_run(run_id=run_id):
+    with _pointed_at(mlflow, uri), mlflow.start_run(run_id=run_id):
         mlflow.onnx.log_model(
             onnx.load(str(folder / signature.model.file)),
             name="model",
@@ -151,6 +155,19 @@ def _log_model(mlflow: Any, uri: str, run_id: str, folder: Path) -> None:
             pip_requirements=["onnxruntime", "numpy"],  # given, or MLflow runs the model to find out
             extra_files=[str(folder / "signature.json")],
         )
+
+
+@contextmanager
+def _pointed_at(mlflow: Any, uri: str) -> Iterator[None]:
+    """Make a store MLflow's own for a while; MLflow writes that into the environment, where it would stay."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+        if before is None:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @cache
@@ -194,7 +211,7 @@ def upload(root: Path = PENDING) -> list[str]:
     """
     waiting = sorted(path.parent for path in root.glob("*/run.json"))
     uri = tracking_uri()
-    if waiting and uri == LOCAL:
+    if waiting and uri == local_store():
         raise UserError("MLFLOW_TRACKING_URI is not set; set it to the server that the kept runs are for")
     for folder in waiting:
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
