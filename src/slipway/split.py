@@ -73,7 +73,8 @@ def _code(schema: Schema, name: str) -> pl.Expr:
         case pl.Datetime():
             return column.cast(pl.Int64).reinterpret(dtype=pl.UInt64)
         case _:
-            return (column.cast(pl.Float64) + 0.0).reinterpret(dtype=pl.UInt64)
+            number = column.cast(pl.Float64)  # -0 equals 0, and Polars would optimise an added 0 away
+            return pl.when(number == 0).then(0.0).otherwise(number).reinterpret(dtype=pl.UInt64)
 
 
 def _multiplier(name: str, salt: str) -> int:
