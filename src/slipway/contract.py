@@ -115,6 +115,8 @@ def holds(findings: Findings, schema: Schema) -> bool:
     ):
         return False
     present = {name: values for name, values in findings.witnesses.items() if values}
+    if not present:
+        return True
     longest = max(map(len, present.values()), default=0)
     table = pl.DataFrame(
         {
