@@ -142,7 +142,7 @@ def explain(raw: pl.LazyFrame, schema: Schema) -> UserError:
         for name in found.columns:
             if found[name].any():
                 row = found[name].arg_max() or 0
-                what = f"{batch[name][row]!r:.80} is not a {schema.columns[name].type}"
+                what = f"{batch[name][row]!r:.80} is not of type {schema.columns[name].type}"
                 return _broken(start + row, name, what, int(found[name].sum()))
         try:
             rules.validate(batch.select(columns), lazy=True)

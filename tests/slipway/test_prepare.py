@@ -111,18 +111,22 @@ def test_rows_without_a_target_are_dropped_and_counted_or_refused(tmp_path):
         run(tmp_path, frame, refusing)
 
 
+AGE = pl.col("age (years)")
 BROKEN = {
     "no rows": (churn(300).clear(), "no rows"),
     "no target": (churn(300).with_columns(churned=pl.lit(None, pl.String)), "no value in any row"),
     "one class": (churn(300).with_columns(churned=pl.lit("no")), "one class only, 'no'"),
     "empty column": (churn(300).with_columns(member=pl.lit(None, pl.Boolean)), "'member' holds no value at all"),
-    "one side": (pl.concat([churn(1)] * 4).with_columns(churned=pl.Series(["no", "yes"] * 2)), "of 4 rows none is"),
+    "one side": (pl.concat([churn(50).drop_nulls().head(1)] * 4).with_columns(churned=pl.Series(["no", "yes"] * 2)), "of 4 rows none is"),
     "missing column": (churn(300).drop("visits"), "column 'visits' is missing"),
     "renamed column": (churn(300).rename({"visits": "n_visits"}), "'n_visits' is there instead: was it renamed"),
-    "wrong type": (churn(300).with_columns(visits=pl.lit("many")), "column 'visits', row 1: 'many' is not a integer"),
-    "infinite": (churn(300).with_columns(pl.lit(float("inf")).alias("age (years)")), "'age .years.', row 1: inf is not a number"),
+    "wrong type": (churn(300).with_columns(visits=pl.lit("many")), "column 'visits', row 1: 'many' is not of type integer"),
+    "infinite": (
+        churn(300).with_columns(pl.lit(float("inf")).alias("age (years)")),
+        "'age .years.', row 1: inf is not of type number",
+    ),
     "out of range": (
-        churn(300).with_columns(pl.when(pl.int_range(300) == 7).then(500.0).otherwise("age (years)").alias("age (years)")),
+        churn(300).with_columns(pl.when(pl.int_range(300) == 7).then(500.0).otherwise(AGE).alias("age (years)")),
         r"'age .years.', row 8: 500.0 is above the maximum 120",
     ),
     "unknown category": (churn(300).with_columns(city=pl.lit("Quito")), "unknown category 'Quito'"),
