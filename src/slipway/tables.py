@@ -184,7 +184,9 @@ def _integer(value: pl.Expr, raw: pl.DataType, schema: Schema) -> pl.Expr:
 
 
 def _boolean(value: pl.Expr, raw: pl.DataType) -> pl.Expr:
-    text = value.str.to_lowercase() if _is_text(raw) else value.cast(pl.Int64, strict=False).cast(pl.String)
+    if not _is_text(raw):
+        return pl.when(value == 1).then(True).when(value == 0).then(False)
+    text = value.str.to_lowercase()
     return pl.when(text.is_in(TRUE)).then(True).when(text.is_in(FALSE)).then(False)
 
 

@@ -69,7 +69,7 @@ def test_a_bare_date_is_refused_because_dvc_cannot_read_it(tmp_path: Path) -> No
 
     with pytest.raises(UserError, match=r"bare.yaml: split.cutoff: put the moment in quotes: '2024-01-31'"):
         load_params(bare)
-    assert load_params(quoted).split.cutoff == datetime(2024, 1, 31)  # noqa: DTZ001  # what the file says
+    assert load_params(quoted).split.cutoff == datetime(2024, 1, 31)  # what the file says
     assert Split(strategy="time", cutoff=datetime(2024, 1, 31, tzinfo=UTC)).cutoff
 
 

@@ -19,7 +19,7 @@ from slipway.schema import Schema
 from slipway.split import is_holdout, row_key
 
 SCHEMA = schema_of({"number": "number", "whole": "integer", "flag": "boolean", "kind": "category", "at": "datetime"})
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # the prepared table's times have no zone
+EPOCH = datetime(1970, 1, 1)  # the prepared table's times have no zone
 
 ROWS = st.fixed_dictionaries(
     {
@@ -27,7 +27,7 @@ ROWS = st.fixed_dictionaries(
         "whole": st.none() | st.integers(-(2**63), 2**63 - 1),
         "flag": st.none() | st.booleans(),
         "kind": st.none() | st.text(st.characters(codec="utf-8"), min_size=1),
-        "at": st.none() | st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)),  # noqa: DTZ001
+        "at": st.none() | st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)),
         "y": st.sampled_from(["no", "yes"]),
     }
 )
@@ -69,8 +69,8 @@ def documented_key(row: dict[str, Any], columns: tuple[str, ...], salt: str = ""
 
 GOLDEN_ROWS: list[dict[str, Any]] = [
     {"number": None, "whole": None, "flag": None, "kind": None, "at": None},
-    {"number": 1.5, "whole": -7, "flag": True, "kind": "a", "at": datetime(2024, 2, 29, 12, 30, 0, 1)},  # noqa: DTZ001
-    {"number": -0.0, "whole": 0, "flag": False, "kind": "Größe 🚀", "at": datetime(1969, 12, 31, 23)},  # noqa: DTZ001
+    {"number": 1.5, "whole": -7, "flag": True, "kind": "a", "at": datetime(2024, 2, 29, 12, 30, 0, 1)},
+    {"number": -0.0, "whole": 0, "flag": False, "kind": "Größe 🚀", "at": datetime(1969, 12, 31, 23)},
     {"number": 1e300, "whole": 2**53 + 1, "flag": None, "kind": "x" * 100, "at": None},
 ]
 GOLDEN = {
@@ -187,7 +187,7 @@ def test_groups_are_on_both_sides() -> None:
 
 @pytest.mark.parametrize(
     "cutoff",
-    [datetime(2024, 1, 1), datetime(2024, 1, 1, tzinfo=UTC), "2024-01-01", "2024-01-01T02:00:00+02:00"],  # noqa: DTZ001
+    [datetime(2024, 1, 1), datetime(2024, 1, 1, tzinfo=UTC), "2024-01-01", "2024-01-01T02:00:00+02:00"],
 )
 def test_time_holds_out_from_the_cutoff_on(cutoff: Any) -> None:
     schema = schema_of({"at": "datetime", "x": "number"}, time="at")
