@@ -1,7 +1,8 @@
 """The verbs. Each imports what it runs when it runs, so that `slipway lock` and `--help` answer at once."""
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,11 +28,13 @@ def _options(
 
 
 @app.command()
-def summary() -> None:
+def summary(
+    machine: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
     """Show the last run: metrics against thresholds, worst slice, suites. Exits with 1 if a gate failed."""
     from slipway.summary import show
 
-    raise typer.Exit(show())
+    raise typer.Exit(show(machine))
 
 
 @app.command()
@@ -65,6 +68,40 @@ def prove_lock(
     problems = lock.check()
     typer.echo(lock.as_json(problems) if machine else lock.report(problems))
     raise typer.Exit(bool(problems))
+
+
+@app.command()
+def adopt(
+    file: Annotated[Path, typer.Argument(help="A CSV, Parquet or JSON-lines file, or a folder of such files.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    id: Annotated[str | None, typer.Option(help="The column that names a row.")] = None,  # noqa: A002
+    time: Annotated[str | None, typer.Option(help="The column by which the latest rows are held out.")] = None,
+    group: Annotated[str | None, typer.Option(help="The column whose rows stay on one side of the split.")] = None,
+    sensitive: Annotated[list[str] | None, typer.Option(help="A column to evaluate by; repeatable.")] = None,
+    positive: Annotated[str | None, typer.Option(help="The class that is predicted, of two.")] = None,
+    task: Annotated[
+        Literal["binary", "multiclass", "regression"] | None, typer.Option(help="If not as guessed.")
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Use a column reported as unfit; repeatable.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is not committed.")] = False,
+) -> None:
+    """Bring your own data: infer the contract, split, slices and thresholds from a table, and version it with DVC."""
+    from slipway.adopt import adopt as run_adopt
+    from slipway.adopt.infer import Wishes
+    from slipway.adopt.show import show as show_adoption
+
+    wishes = Wishes(target, id, time, group, tuple(sensitive or ()), positive, task, tuple(keep or ()))
+    show_adoption(run_adopt(file, wishes, force))
+
+
+@app.command("data")
+def version_data() -> None:
+    """After changing files in data/: version them with DVC, push them, and let git see them."""
+    from slipway.delivery import data
+
+    done = data.version_data(Path())
+    seen = f" ({done.in_git} is in git: commit it with data.dvc)" if done.in_git else ""
+    typer.echo(f"{done.files} files, {done.size:,} bytes, pushed to {done.remote}{seen}")
 
 
 def main() -> None:
