@@ -195,7 +195,7 @@ def _numbers(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: t
         try:
             numbers[row] = np.nan if is_missing(value, markers) else read(value)
         except (TypeError, ValueError, OverflowError):
-            raise UserError(f"input {column.name!r}, row {row + 1}: {value!r:.80} is not a {column.type}") from None
+            raise UserError(f"input {column.name!r}, row {row + 1}: {value!r:.80} is not of type {column.type}") from None
     return numbers
 
 

@@ -111,16 +111,17 @@ def test_rows_without_a_target_are_dropped_and_counted_or_refused(tmp_path):
         run(tmp_path, frame, refusing)
 
 
+FOUR_ALIKE = pl.concat([churn(50).drop_nulls().head(1)] * 4).with_columns(churned=pl.Series(["no", "yes"] * 2))
 AGE = pl.col("age (years)")
 BROKEN = {
     "no rows": (churn(300).clear(), "no rows"),
     "no target": (churn(300).with_columns(churned=pl.lit(None, pl.String)), "no value in any row"),
     "one class": (churn(300).with_columns(churned=pl.lit("no")), "one class only, 'no'"),
     "empty column": (churn(300).with_columns(member=pl.lit(None, pl.Boolean)), "'member' holds no value at all"),
-    "one side": (pl.concat([churn(50).drop_nulls().head(1)] * 4).with_columns(churned=pl.Series(["no", "yes"] * 2)), "of 4 rows none is"),
+    "one side": (FOUR_ALIKE, "of 4 rows none is"),
     "missing column": (churn(300).drop("visits"), "column 'visits' is missing"),
     "renamed column": (churn(300).rename({"visits": "n_visits"}), "'n_visits' is there instead: was it renamed"),
-    "wrong type": (churn(300).with_columns(visits=pl.lit("many")), "column 'visits', row 1: 'many' is not of type integer"),
+    "wrong type": (churn(300).with_columns(visits=pl.lit("many")), "'visits', row 1: 'many' is not of type integer"),
     "infinite": (
         churn(300).with_columns(pl.lit(float("inf")).alias("age (years)")),
         "'age .years.', row 1: inf is not of type number",
