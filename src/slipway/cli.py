@@ -73,6 +73,7 @@ def prove_lock(
 @app.command()
 def adopt(
     file: Annotated[Path, typer.Argument(help="A CSV, Parquet or JSON-lines file, or a folder of such files.")],
+    *,
     target: Annotated[str, typer.Option(help="The column to predict.")],
     id: Annotated[str | None, typer.Option(help="The column that names a row.")] = None,  # noqa: A002
     time: Annotated[str | None, typer.Option(help="The column by which the latest rows are held out.")] = None,

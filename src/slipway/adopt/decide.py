@@ -1,0 +1,166 @@
+"""From a table and what its owner says about it to everything that is to be written; nothing is written here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import ValidationError
+
+from slipway.adopt.infer import Finding, Wishes, find_columns, find_id
+from slipway.adopt.propose import Proposal, propose_gates, propose_slice_gate, propose_slices, propose_split
+from slipway.adopt.sniff import sniff
+from slipway.adopt.target import find_target
+from slipway.adopt.texts import Table, with_missing
+from slipway.adopt.trial import LEAK_ROWS, leaking, run_trial, sample_rows, single_scores
+from slipway.errors import UserError
+from slipway.files import console
+from slipway.params import Params
+from slipway.schema import Schema
+from slipway.settings import describe
+from slipway.stages.train import RARE
+from slipway.tables import readable, scan_raw, typed
+
+LEAST_ROWS = 20  # with a target, below which nothing can be told about a model
+HOLDOUT_ROWS = 50  # that the data gate asks for, unless the table is small
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What was decided about a table, and what its owner should know."""
+
+    origin: str
+    files: tuple[Path, ...]
+    rows: int
+    schema: Schema
+    findings: Mapping[str, Finding]
+    left_out: Mapping[str, str]
+    proposal: Proposal
+    warnings: tuple[str, ...]
+
+
+def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoption:
+    """Look at a table and decide what its contract and its part of the settings are.
+
+    Args:
+        path: A CSV, Parquet or JSON-lines file, or a folder of such files with equal columns.
+        wishes: What its owner says about it.
+        params: The settings as they are; the model that they name is tried out.
+        scratch: A folder for intermediate files.
+
+    Raises:
+        UserError: The table cannot be read or learned from, or a wish cannot be met.
+    """
+    with console().status(f"reading {path}"), readable(path):
+        table, files, left_out = _read(path, wishes, scratch)
+        target, found = find_target(table, wishes)
+        others, unfit = find_columns(table, wishes)
+        findings = {name: found if name == target.column else others[name] for name in table.types if name not in unfit}
+        named = wishes.id or find_id(others, table.rows)
+        if named is not None:
+            plain = findings[named].column.model_copy(update={"use": True, "note": None})
+            findings[named] = replace(findings[named], column=plain)
+        contract = {
+            "source": table.source, "missing": table.missing, "target": target, "id": named, "time": wishes.time,
+            "group": wishes.group, "sensitive": wishes.sensitive,
+        }  # fmt: skip
+        schema = _contract(contract, findings)
+        warned = _warnings(table, schema, findings, wishes)
+        typed_rows = table.raw.select(typed(name, table.types[name], schema).alias(name) for name in schema.columns)
+        typed_rows = typed_rows.drop_nulls(target.column)
+        chosen = pl.Series(sample_rows(found.present))
+        sample = typed_rows if len(chosen) == found.present else typed_rows.filter(pl.int_range(pl.len()).is_in(chosen))
+        frame = sample.collect(engine="streaming")
+        split, held = propose_split(schema, typed_rows, params.split)
+        scores = single_scores(schema, frame[sample_rows(frame.height, LEAK_ROWS)])
+    for name, what in leaking(schema, scores).items():
+        if name in wishes.keep:
+            warned.append(f"{name!r} {what}; kept as asked")
+        else:
+            warned.append(f"{name!r} {what}; left out of the model, --keep {name!r} uses it")
+            column = findings[name].column.model_copy(update={"use": False, "note": what})
+            findings[name] = replace(findings[name], column=column)
+    schema = _contract(contract, findings)
+    slices = propose_slices(schema, frame, scores)
+    params = params.model_copy(update={"split": split})
+    trial = run_trial(schema, frame, params)
+    metrics, reasons, doubts = propose_gates(target.task, trial)
+    worst, slice_reasons = propose_slice_gate(schema, frame, trial, slices, params)
+    expected = int(found.present * held)
+    if expected < 2 * HOLDOUT_ROWS:
+        warned.append(f"only about {expected} rows are held out, so intervals will be wide and gates coarse")
+    least = max(1, min(HOLDOUT_ROWS, expected // 2))
+    proposal = Proposal(split, slices, metrics, worst, least, reasons | slice_reasons)
+    return Adoption(
+        path.name, tuple(files), table.rows, schema, findings, left_out | unfit, proposal, (*warned, *doubts)
+    )
+
+
+def _read(path: Path, wishes: Wishes, scratch: Path) -> tuple[Table, list[Path], dict[str, str]]:
+    """The table, its files, and the columns that no contract can describe, with the reason."""
+    source, files = sniff(path, wishes.target)
+    folder, pattern = (path, source.files) if path.is_dir() else (path.parent, escape(path.name))
+    raw = scan_raw(source.model_copy(update={"files": pattern}), scratch, folder)
+    types = dict(raw.collect_schema())
+    wishes.refuse_unknown(list(types))
+    if source.format == "jsonl":
+        nested = {
+            name
+            for file in files
+            for name, dtype in pl.scan_ndjson(file, infer_schema_length=None).collect_schema().items()
+            if dtype.is_nested()
+        }
+        types |= dict.fromkeys(nested, pl.Object())
+        raw.sink_parquet(scratch / "lines.parquet")  # or every look at a column would parse them all
+        raw = pl.scan_parquet(scratch / "lines.parquet")
+    left_out = {name: reason for name, dtype in types.items() if (reason := _undescribable(name, dtype, raw))}
+    for name in (wishes.target, wishes.id, wishes.time, wishes.group, *wishes.sensitive, *wishes.keep):
+        if name in left_out:
+            raise UserError(f"{path}: column {name!r} {left_out[name]}")
+    raw = raw.select(name for name in types if name not in left_out)
+    rows = raw.select(pl.len()).collect(engine="streaming").item()
+    if not rows:
+        raise UserError(f"{path}: has columns but no rows; give a table with rows")
+    return with_missing(Table(raw, source, rows, raw.collect_schema()), wishes.target), files, left_out
+
+
+def _undescribable(name: str, dtype: pl.DataType, raw: pl.LazyFrame) -> str | None:
+    if dtype.is_nested() or dtype == pl.Object():
+        return "holds objects or lists; flatten it to use it"
+    if isinstance(dtype, pl.Binary | pl.Time | pl.Duration):
+        return f"holds values of type {str(dtype).lower()}; turn them into numbers or texts to use it"
+    if name == "*" or (name.startswith("^") and name.endswith("$")):
+        return "has a name that means something else to Polars; rename it to use it"
+    if dtype.is_float() and (count := raw.select(pl.col(name).is_infinite().sum()).collect(engine="streaming").item()):
+        return f"holds {count} infinite numbers; replace them to use it"
+    return None
+
+
+def _contract(contract: Mapping[str, Any], findings: Mapping[str, Finding]) -> Schema:
+    columns = {name: finding.column for name, finding in findings.items()}
+    try:
+        return Schema(columns=columns, **contract)
+    except ValidationError as error:
+        notes = [f"{name!r} {column.note}" for name, column in columns.items() if column.note]
+        raise UserError(f"{describe(error)} with --keep ({'; '.join(notes)[:300]})") from None
+
+
+def _warnings(table: Table, schema: Schema, findings: Mapping[str, Finding], wishes: Wishes) -> list[str]:
+    target, found = schema.target, findings[schema.target.column]
+    warned = []
+    if found.present < LEAST_ROWS:
+        raise UserError(f"only {found.present} rows have a target; a model needs {LEAST_ROWS} or more")
+    if missing := table.rows - found.present:
+        warned.append(f"{missing} rows have no {target.column!r}; `prepare` drops them (data.null_target)")
+    for name, count in found.values.iter_rows() if target.classes else ():
+        if count < 3 and target.task == "binary":
+            raise UserError(f"class {name!r} of {target.column!r} has {count} rows; a model needs more of both classes")
+        if count < RARE:
+            warned.append(f"class {name!r} has only {count} rows; its scores will be little more than chance")
+    if target.task == "multiclass" and findings[target.column].column.type == "integer" and wishes.task is None:
+        warned.append(f"the whole numbers of {target.column!r} are taken for classes; --task regression predicts them")
+    if table.source.encoding == "latin-1":
+        warned.append("the text is not UTF-8 and was read as Latin-1; check letters with accents")
+    return warned

@@ -1,0 +1,220 @@
+"""What every column of a raw table is: its type and range or categories, and whether a model may be given it."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import polars as pl
+
+from slipway.adopt.texts import COUNT, VALUE, Reading, Table, is_text, read_texts
+from slipway.errors import UserError
+from slipway.predictor import as_text
+from slipway.schema import Column, Task
+
+CLOSED = 20  # a category of at most as many values gets a closed list
+MARGIN = 0.1  # of the range seen, on either side
+RARELY = 0.5  # distinct texts per row above which they hardly ever repeat
+PROSE = 5  # words on average, from which texts that hardly repeat are free text
+
+ID_NAME = re.compile(r"(?i:(.*[ _.-])?(id|uuid|guid))|.*[a-z](Id|ID)")
+KEY_NAME = re.compile(r"(?i:(.*[ _.-])?(id|uuid|guid|key|index|idx|no|nr|rownames?)|unnamed: 0|)|.*[a-z](Id|ID)")
+ROW_NUMBER = re.compile(r"(?i:|unnamed: 0|index|rownames?|row)")
+AMOUNT = r"^[-+]?[$€£]?\s*[-+]?\d[\d.,' ]*\s*[%$€£]?$"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person who adopts a table says about it."""
+
+    target: str
+    id: str | None = None
+    time: str | None = None
+    group: str | None = None
+    sensitive: tuple[str, ...] = ()
+    positive: str | None = None
+    task: Task | None = None
+    keep: tuple[str, ...] = ()
+
+    def refuse_unknown(self, names: list[str]) -> None:
+        """Stop at a name that the table does not have, or that was given two roles.
+
+        Raises:
+            UserError: With the likeliest names.
+        """
+        roles = {"--target": self.target, "--id": self.id, "--time": self.time, "--group": self.group}
+        several = [("--sensitive", name) for name in self.sensitive] + [("--keep", name) for name in self.keep]
+        for option, name in [*roles.items(), *several]:
+            if name is not None and name not in names:
+                listed = get_close_matches(name, names, n=3, cutoff=0.4) or [*names[:8], *["..."] * (len(names) > 8)]
+                raise UserError(f"{option}: there is no column {name!r}; there is {', '.join(map(repr, listed))}")
+        alone = [name for option, name in roles.items() if name is not None and option != "--group"]
+        if len(set(alone)) < len(alone) or self.target in {self.group, *self.sensitive}:
+            raise UserError("--target, --id and --time must be different columns; --group, --sensitive not the target")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a column was found to be. `values` are its distinct values with counts, most frequent first."""
+
+    column: Column
+    values: pl.DataFrame
+    remark: str = ""
+
+    @property
+    def present(self) -> int:
+        """The number of rows that have a value."""
+        return int(self.values[COUNT].sum())
+
+
+def find_columns(table: Table, wishes: Wishes) -> tuple[dict[str, Finding], dict[str, str]]:
+    """Find out what every column but the target is.
+
+    Returns:
+        The findings by column, and the columns that are left out of the contract, with the reason.
+
+    Raises:
+        UserError: A column cannot have the role that was wished for.
+    """
+    findings: dict[str, Finding] = {}
+    left_out: dict[str, str] = {}
+    roles = {"--id": wishes.id, "--time": wishes.time, "--group": wishes.group}
+    for name in table.types.names():
+        if name == wishes.target:
+            continue
+        values = table.values(name)
+        if name not in {*roles.values(), *wishes.keep, *wishes.sensitive} and _is_row_number(name, values, table):
+            left_out[name] = "numbers the rows, which would make equal rows differ"
+        else:
+            findings[name] = _find(table, name, values, wishes)
+    for option, wished in roles.items():
+        if wished is not None:
+            _refuse_role(option, wished, findings[wished], table)
+    return findings, left_out
+
+
+def find_id(findings: Mapping[str, Finding], rows: int) -> str | None:
+    """The first column that calls itself an identifier and is one: no two rows share a value, and none lacks one."""
+    for name, finding in findings.items():
+        if ID_NAME.fullmatch(name) and not finding.column.use and finding.values.height == rows:
+            return name
+    return None
+
+
+def kind_of(table: Table, name: str, values: pl.DataFrame, compact_dates: bool = False) -> Reading:
+    """As which type a column can be read, going by its values alone."""
+    dtype = table.types[name]
+    if is_text(dtype):
+        reading = read_texts(table, values, compact_dates)
+        if reading.strays:
+            listed = ", ".join(map(repr, reading.strays[:3]))
+            return Reading("category", remark=f"almost all are {reading.type}s, but {listed} is a value elsewhere")
+        return reading
+    if dtype == pl.Boolean or (dtype.is_integer() and set(values[VALUE]) == {0, 1}):
+        return Reading("boolean")
+    if dtype.is_temporal():
+        return Reading("datetime")
+    whole = dtype.is_integer() and not table.read(values[VALUE], "integer").null_count()
+    return Reading("integer" if whole else "number")
+
+
+def limits(low: float, high: float, whole: bool) -> tuple[float | None, float | None]:
+    """The range that a column may have: what was seen, with a margin, rounded outward; 0 stays a bound."""
+    span = high - low or abs(high) or 1.0
+    if not 1e-300 < span < 1e300:
+        return None, None
+    unit = 10.0 ** (math.floor(math.log10(span)) - 1)  # two digits of the span
+    lower = min(low, float(f"{math.floor((low - MARGIN * span) / unit) * unit:.12g}"))
+    upper = max(high, float(f"{math.ceil((high + MARGIN * span) / unit) * unit:.12g}"))
+    lower, upper = max(lower, 0.0) if low >= 0 else lower, min(upper, 0.0) if high <= 0 else upper
+    return (float(math.floor(lower)), float(math.ceil(upper))) if whole else (lower, upper)
+
+
+def in_order(texts: pl.Series) -> tuple[str, ...]:
+    """Texts in the order that a reader expects: numbers by size, then the others by alphabet."""
+    numbers = texts.cast(pl.Float64, strict=False)
+    return tuple(texts.to_frame(VALUE).sort([numbers, texts], nulls_last=True)[VALUE])
+
+
+def _find(table: Table, name: str, values: pl.DataFrame, wishes: Wishes) -> Finding:
+    nullable = int(values[COUNT].sum()) < table.rows
+    if not values.height:
+        return Finding(Column(type="text", use=False, nullable=True, note="no value in any row"), values)
+    reading = kind_of(table, name, values, compact_dates=name == wishes.time or "date" in name.lower())
+    remarks = [table.remarks.get(name, ""), reading.remark]
+    names_something = ID_NAME.fullmatch(name) and values.height < table.rows
+    if reading.type == "integer" and names_something and name != wishes.id:
+        reading = Reading("category")
+        remarks.append("whole numbers that name something, by the column's name")
+    column = Column(type=reading.type, nullable=nullable, format=reading.format)
+    reason = None if name in {wishes.id, wishes.time, wishes.group} else _unfit(name, reading.type, values, table)
+    if reason and name not in wishes.keep:
+        kind = "text" if reason == "free text" else reading.type
+        column = column.model_copy(update={"type": kind, "use": False, "note": reason})
+    elif reason:
+        remarks.append(f"kept as asked: {reason}")
+    elif reading.type in {"number", "integer"} and name not in {wishes.id, wishes.group}:
+        column = column.model_copy(update=range_of(table, values, reading.type))
+    elif reading.type == "category" and values.height <= CLOSED and not names_something:
+        listed = in_order(table.read(values[VALUE], "category"))
+        if all(as_text(item) == item for item in listed):
+            column = column.model_copy(update={"categories": listed})
+    return Finding(column, values, "; ".join(filter(None, remarks)))
+
+
+def range_of(table: Table, values: pl.DataFrame, kind: str) -> dict[str, float | None]:
+    """The keys `min` and `max` of a column of numbers."""
+    numbers = table.read(values[VALUE], "number").to_numpy()
+    low, high = limits(float(numbers.min()), float(numbers.max()), kind == "integer")
+    return {"min": low, "max": high}
+
+
+def _unfit(name: str, kind: str, values: pl.DataFrame, table: Table) -> str | None:
+    """Why a column is no input for a model; None if it may be one."""
+    present = int(values[COUNT].sum())
+    unique, many = values.height == present, values.height > CLOSED
+    if values.height == 1 and present == table.rows:
+        return f"constant: always {as_text(values[VALUE][0])[:40]!r}"
+    if kind == "integer" and unique and many:
+        numbers = table.read(values[VALUE], "number").to_numpy()
+        if KEY_NAME.fullmatch(name) or numbers.max() - numbers.min() < 2 * present:
+            return "looks like an identifier: every row has its own whole number"
+    if kind != "category" or not many:
+        return None
+    return _unfit_text(table.read(values[VALUE], "category"), values[COUNT])
+
+
+def _unfit_text(texts: pl.Series, counts: pl.Series) -> str | None:
+    present = int(counts.sum())
+    words = (texts.str.count_matches(r"\S+") * counts).sum() / present
+    rarely = len(texts) > RARELY * present
+    if rarely and words >= PROSE:
+        return "free text"
+    if texts.str.contains(AMOUNT).all() and not texts.str.contains(r"^\d+$").all():
+        return "numbers written with symbols or thousands separators: clean them in the file to use them"
+    rare = f"hardly ever repeats: {len(texts)} different texts in {present} rows" if rarely else None
+    return "looks like an identifier: every row has its own text" if len(texts) == present else rare
+
+
+def _is_row_number(name: str, values: pl.DataFrame, table: Table) -> bool:
+    if not ROW_NUMBER.fullmatch(name) or values.height != table.rows or not table.rows:
+        return False
+    numbers = table.read(values[VALUE], "number").drop_nulls().sort()
+    return len(numbers) == table.rows and bool((numbers - numbers[0] == pl.int_range(table.rows, eager=True)).all())
+
+
+def _refuse_role(option: str, name: str, finding: Finding, table: Table) -> None:
+    nulls = table.rows - finding.present
+    if option == "--time" and finding.column.type != "datetime":
+        shown = ", ".join(repr(value) for value in finding.values[VALUE].head(3))
+        raise UserError(f"--time: column {name!r} cannot be read as dates ({shown}); write them as 2024-12-31 23:59")
+    if nulls:
+        raise UserError(f"{option}: column {name!r} has no value in {nulls} rows; fill them, or do without {option}")
+    if option == "--id" and finding.values.height < table.rows:
+        value, count = finding.values.row(0)
+        repeated = int((finding.values[COUNT] > 1).sum())
+        raise UserError(
+            f"--id: column {name!r} repeats {repeated} values, such as {value!r} in {count} rows; "
+            f"remove the duplicates, or use --group"
+        )

@@ -1,0 +1,190 @@
+"""The data part of `params.yaml`: how rows are held out, how the holdout is sliced, what the metrics must reach."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+
+import polars as pl
+
+from slipway.adopt.trial import Trial
+from slipway.errors import UserError
+from slipway.metrics import HIGHER_IS_BETTER, Scorer
+from slipway.params import Bound, Params, Slice, Split
+from slipway.predictor import Prediction
+from slipway.schema import Schema, Task
+from slipway.slices import slice_masks
+from slipway.split import is_holdout
+
+JUDGED = {"binary": ("roc_auc", "log_loss"), "multiclass": ("roc_auc", "log_loss"), "regression": ("r2", "mae")}
+SLICED = {"binary": "balanced_accuracy", "multiclass": "balanced_accuracy", "regression": "mae"}
+SLICES = 5  # at most
+SLICE_VALUES, SLICE_SHARE = 8, 0.02  # of a category worth a slice: values at most, and the share that makes one common
+SALTS = ("", *map(str, range(2, 100)))
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The data part of `params.yaml`, and the reason for each gate."""
+
+    split: Split
+    slices: tuple[Slice, ...]
+    metrics: Mapping[str, Bound]
+    worst_slice: Mapping[str, Bound]
+    min_holdout_rows: int
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+def propose_split(schema: Schema, typed: pl.LazyFrame, now: Split) -> tuple[Split, float]:
+    """The split: by time or group if the contract names such a column, else by hash of the row.
+
+    A hash may by chance leave a rare class out of the training rows, or few groups on one side; then the first salt
+    that does not is taken.
+
+    Args:
+        schema: The contract.
+        typed: All rows with a target, typed.
+        now: The split of `params.yaml`; its share is kept.
+
+    Returns:
+        The split, and the share of rows that it holds out.
+
+    Raises:
+        UserError: No such split leaves both sides with rows, and the training rows with every class.
+    """
+    if schema.time is not None:
+        split = Split(strategy="time", holdout=now.holdout, cutoff=_cutoff(schema.time, typed, now.holdout))
+        share, missing = _sides(schema, typed, split)
+        if missing:
+            raise UserError(
+                f"--time: before {split.cutoff} there is no row of class {missing[0]!r}, so it cannot be learned; "
+                "leave --time away, or remove the class"
+            )
+        return split, share
+    strategy = "group" if schema.group is not None else "hash"
+    for salt in SALTS:
+        split = Split(strategy=strategy, holdout=now.holdout, salt=salt)
+        share, missing = _sides(schema, typed, split)
+        if not missing and now.holdout / 2 <= share <= now.holdout * 2:
+            return split, share
+    what = f"groups of {schema.group!r}" if schema.group else "different rows"
+    raise UserError(f"no split holds out about {now.holdout:.0%} of the rows: there are too few {what}; add data")
+
+
+def _cutoff(time: str, typed: pl.LazyFrame, holdout: float) -> datetime:
+    """The moment from which the share of rows is closest to the holdout's, with rows on both sides."""
+    counts = typed.group_by(time).agg(pl.len().alias("rows")).sort(time).collect(engine="streaming")
+    if counts.height < 2:
+        raise UserError(f"--time: column {time!r} holds one moment only; there is no earlier and later")
+    later = counts.with_columns(share=pl.col("rows").cum_sum(reverse=True) / pl.col("rows").sum())[1:]
+    cutoff: datetime = later.sort((pl.col("share") - holdout).abs())[time][0]
+    return cutoff
+
+
+def _sides(schema: Schema, typed: pl.LazyFrame, split: Split) -> tuple[float, list[str]]:
+    """The share of rows held out, and the classes that have too few training rows to be learned."""
+    label = pl.col(schema.target.column) if schema.target.classes else pl.lit("")
+    counts = typed.group_by(label.alias("class"), is_holdout(schema, split).alias("held")).len()
+    found = {(name, held): count for name, held, count in counts.collect(engine="streaming").iter_rows()}
+    share = sum(count for (_, held), count in found.items() if held) / sum(found.values())
+    least = 2 if schema.target.task == "binary" else 1
+    return share, [name for name in schema.target.classes if found.get((name, False), 0) < least]
+
+
+def propose_slices(schema: Schema, frame: pl.DataFrame, scores: Mapping[str, float]) -> tuple[Slice, ...]:
+    """Up to five columns to cut the holdout by: the sensitive ones, then categories of few values, then a number.
+
+    Args:
+        schema: The contract.
+        frame: Typed rows.
+        scores: How well each column alone tells the target; those that tell most come first.
+    """
+    ranked = sorted(schema.features, key=lambda name: -scores.get(name, 0))
+    cuts = [cut for name in schema.sensitive if (cut := _slice(schema, frame[name]))]
+    others = [name for name in ranked if name not in schema.sensitive and schema.columns[name].type != "datetime"]
+    few = [Slice(column=name) for name in others if _has_few(schema, frame[name])]
+    numbers = (cut for name in others if (cut := _slice(schema, frame[name])) and cut.bins)
+    cuts += few[: max(SLICES - 1 - len(cuts), 0)]
+    return (*cuts, *islice(numbers, max(min(SLICES - len(cuts), 1), 0)))
+
+
+def _has_few(schema: Schema, values: pl.Series) -> bool:
+    counts = values.drop_nulls().value_counts(name="count")["count"]
+    common = int((counts >= SLICE_SHARE * len(values)).sum())
+    return schema.columns[values.name].type in {"category", "boolean"} and common > 1 and len(counts) <= SLICE_VALUES
+
+
+def _slice(schema: Schema, values: pl.Series) -> Slice | None:
+    """A column as a slice: its values, or quartiles of its numbers; None if it cannot be cut in two."""
+    kind, present = schema.columns[values.name].type, values.drop_nulls()
+    if kind in {"datetime", "text"} or present.n_unique() < 2:
+        return None
+    if kind in {"category", "boolean"}:
+        return Slice(column=values.name)
+    quartiles = present.cast(pl.Float64).quantile([0.25, 0.5, 0.75])
+    low, high = float(present.min()), float(present.max())  # type: ignore[arg-type]
+    edges = sorted({edge for quartile in quartiles if low < (edge := float(f"{quartile:.3g}")) <= high})
+    return Slice(column=values.name, bins=tuple(edges)) if edges else None
+
+
+def propose_gates(task: Task, trial: Trial) -> tuple[dict[str, Bound], dict[str, str], list[str]]:
+    """What the holdout metrics must reach: a little less than in cross-validation, and clearly more than a guess.
+
+    The slack is three standard deviations of the folds, at least a tenth of the gain over the guess; a quarter of the
+    gain must always be reached.
+
+    Returns:
+        The bounds, the reason for each, and warnings.
+    """
+    bounds: dict[str, Bound] = {}
+    reasons: dict[str, str] = {}
+    warned: list[str] = []
+    for name in JUDGED[task]:
+        if name not in trial.model or name not in trial.guess:
+            continue
+        (mean, std), (guess, _) = trial.model[name], trial.guess[name]
+        sign = 1 if name in HIGHER_IS_BETTER else -1
+        gain = sign * (mean - guess)
+        reasons[f"metrics.{name}"] = f"{mean:.3g} ± {std:.2g} in cross-validation, {guess:.3g} by guessing"
+        if gain <= 2 * std / math.sqrt(trial.folds):
+            warned.append(f"the model does not clearly beat a guess: {name} is {reasons[f'metrics.{name}']}")
+        floor = sign * guess + max(gain, 0) / 4
+        bounds[name] = _bound(name, guess, sign * max(sign * mean - max(3 * std, gain / 10), floor))
+    return bounds, reasons, warned
+
+
+def propose_slice_gate(
+    schema: Schema, frame: pl.DataFrame, trial: Trial, slices: tuple[Slice, ...], params: Params
+) -> tuple[dict[str, Bound], dict[str, str]]:
+    """What the worst slice must reach: half of what it gained over the guess in cross-validation.
+
+    Only slices that will be large enough in the holdout count. No bound if the worst is no better than a guess.
+    """
+    metric = SLICED[schema.target.task]
+    sign = 1 if metric in HIGHER_IS_BETTER else -1
+    found: dict[str, float] = {}
+    for column, label, mask in slice_masks(frame[trial.held], slices):
+        if mask.sum() * params.split.holdout < params.evaluate.min_slice_rows:
+            continue
+        labels = None if trial.prediction.labels is None else trial.prediction.labels[mask]
+        part = Prediction(trial.prediction.values[mask], labels)
+        found[f"{column} {label}"] = Scorer(
+            schema.target.task, trial.truth[mask], part, len(schema.target.classes)
+        ).point()[metric]
+    if not found or metric not in trial.guess:
+        return {}, {}
+    worst = min(found, key=lambda name: sign * found[name])
+    guess = trial.guess[metric][0]
+    if sign * (found[worst] - guess) <= 0:
+        return {}, {}
+    reason = f"{found[worst]:.3g} in cross-validation ({worst}), {guess:.3g} by guessing"
+    return {metric: _bound(metric, guess, (found[worst] + guess) / 2)}, {f"worst_slice.{metric}": reason}
+
+
+def _bound(metric: str, guess: float, value: float) -> Bound:
+    """A bound rounded to two digits of its distance from the guess, to the lenient side."""
+    unit = 10.0 ** (math.floor(math.log10(max(abs(value - guess), 1e-9))) - 1)
+    if metric in HIGHER_IS_BETTER:
+        return Bound(min=float(f"{math.floor(value / unit) * unit:.12g}"))
+    return Bound(max=float(f"{math.ceil(value / unit) * unit:.12g}"))

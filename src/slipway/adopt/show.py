@@ -1,0 +1,77 @@
+"""Telling the person who adopted a table what was decided, and why."""
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from slipway import layout
+from slipway.adopt.decide import Adoption
+from slipway.schema import Column
+
+PIPE_WIDTH = 120
+
+
+def show(adoption: Adoption) -> None:
+    """Print every decision on standard output."""
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, highlight=False)
+    console.print(columns_table(adoption))
+    for line in decisions(adoption):
+        console.print(line)
+    for warning in adoption.warnings:
+        console.print(f"warning: {warning}", style="yellow")
+    console.print(
+        f"\nWritten: {layout.SCHEMA}, {layout.PARAMS}, {layout.DATA_DVC}. Look them over, then run: make repro"
+    )
+
+
+def columns_table(adoption: Adoption) -> Table:
+    """What every column was found to be, in the order of the file."""
+    schema = adoption.schema
+    roles = {schema.group: "group", schema.time: "time", schema.id: "id", schema.target.column: "target"}
+    table = Table(title=f"{adoption.origin}: {adoption.rows:,} rows", title_justify="left")
+    for heading in ("column", "type", "role", "may hold", "missing", "note"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "missing" else "left")
+    for name, column in schema.columns.items():
+        finding = adoption.findings[name]
+        missing = 1 - finding.present / adoption.rows
+        role = roles.get(name, "input" if column.use else "not used")
+        role += ", sensitive" if name in schema.sensitive else ""
+        held = ", ".join(schema.target.classes) if name == schema.target.column else ""
+        note = "; ".join(filter(None, [column.note, finding.remark]))
+        table.add_row(name, column.type, role, held or may_hold(column), f"{missing:.1%}" if missing else "", note)
+    for name, why in adoption.left_out.items():
+        table.add_row(name, "", "left out", "", "", why)
+    return table
+
+
+def may_hold(column: Column) -> str:
+    """The values that the contract allows, in a few words."""
+    if column.categories is not None:
+        shown = ", ".join(column.categories[:5])
+        return shown if len(column.categories) <= 5 else f"{shown}, ... ({len(column.categories)})"
+    if column.min is not None and column.max is not None:
+        return f"{column.min:g} to {column.max:g}"
+    return column.format or ""
+
+
+def decisions(adoption: Adoption) -> list[str]:
+    """One line for each decision about the table as a whole."""
+    schema, proposal = adoption.schema, adoption.proposal
+    target, source, split = schema.target, schema.source, proposal.split
+    csv = f", separator {source.separator!r}, decimal {source.decimal!r}, {source.encoding}"
+    lines = [
+        f"format: {source.format}{csv if source.format == 'csv' else ''}",
+        f"target: {target.column!r}, {target.task}"
+        + (f"; the positive class is {target.positive!r} (--positive)" if target.positive else ""),
+        "missing: empty" + "".join(f", {text!r}" for text in schema.missing),
+        f"split: {split.strategy}"
+        + (f" from {split.cutoff} on" if split.cutoff else f" of {schema.group!r}" if split.strategy == "group" else "")
+        + (f", salt {split.salt!r} (the first that leaves every class in the training rows)" if split.salt else ""),
+        "slices: " + (", ".join(repr(cut.column) for cut in proposal.slices) or "none"),
+    ]
+    for kind, bounds in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
+        lines += [
+            f"gate: {kind}.{name} {bound}: {proposal.reasons[f'{kind}.{name}']}" for name, bound in bounds.items()
+        ]
+    return lines

@@ -1,0 +1,132 @@
+"""Trying the table out before anything is written: which column gives the target away, what a model is worth."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from model.pipeline import build
+from slipway.encoding import columns_of, fit_inputs, target_of
+from slipway.errors import UserError
+from slipway.metrics import choose_threshold
+from slipway.params import Params
+from slipway.predictor import Input, Matrix, Prediction, Signature, encode, interpret
+from slipway.schema import Schema
+from slipway.stages.train import cross_validate, folds
+
+SAMPLE_ROWS = 20_000
+LEAK_ROWS = 5_000  # also the rows up to which five folds take no more than seconds
+LEAK_CATEGORIES = 1_000
+LEAK = {"classes": 0.99, "number": 0.995}  # balanced accuracy, R2 of the ranks: one column alone tells the target
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How the project's model and a guess did in cross-validation: (mean, standard deviation) by metric."""
+
+    model: Mapping[str, tuple[float, float]]
+    guess: Mapping[str, tuple[float, float]]
+    folds: int
+    held: npt.NDArray[np.int64]  # the rows that were predicted
+    truth: npt.NDArray[np.float64]
+    prediction: Prediction
+
+
+def sample_rows(rows: int, size: int = SAMPLE_ROWS) -> npt.NDArray[np.int64]:
+    """The numbers of the rows of a sample, in order, the same whenever the table is as long."""
+    if rows <= size:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(0).choice(rows, size, replace=False))
+
+
+def encoded(schema: Schema, frame: pl.DataFrame, max_categories: int) -> tuple[tuple[Input, ...], Matrix]:
+    """The inputs as training would learn them, and the matrix of the rows."""
+    inputs = fit_inputs(schema, frame, max_categories)
+    signature = Signature(task=schema.target.task, target="", missing=schema.missing, inputs=inputs, prior=())
+    return inputs, encode(signature, columns_of(frame, [column.name for column in inputs]))
+
+
+def single_scores(schema: Schema, frame: pl.DataFrame) -> dict[str, float]:
+    """How well each feature alone tells the target, out of fold, by a decision tree; 1 is perfectly.
+
+    Args:
+        schema: The contract.
+        frame: Typed rows with a target, a few thousand.
+
+    Returns:
+        By feature the balanced accuracy, over classes of five rows and more, or the R2 of the target's ranks, on which
+        no outlier weighs. Empty if there are fewer than 30 such rows, where a column may tell the target by chance.
+    """
+    y = target_of(frame, schema)
+    regression = schema.target.task == "regression"
+    if regression:
+        y = pl.Series(y).rank().to_numpy()
+    else:
+        common = np.isin(y, np.flatnonzero(np.bincount(y) >= 5))
+        frame, y = frame.filter(common), y[common]
+    if len(y) < 30 or len(np.unique(y)) < 2:
+        return {}
+    inputs, matrix = encoded(schema, frame, LEAK_CATEGORIES)
+    cut = KFold(3, shuffle=True, random_state=0) if regression else StratifiedKFold(3, shuffle=True, random_state=0)
+    tree = (DecisionTreeRegressor if regression else DecisionTreeClassifier)(random_state=0)
+    scores, start = {}, 0
+    for column in inputs:
+        stop = start + len(column.features)
+        if stop > start:
+            told = cross_val_predict(tree, matrix[:, start:stop], y, cv=cut)
+            if regression:
+                scores[column.name] = 1 - float(np.mean((told - y) ** 2) / np.var(y))
+            else:
+                scores[column.name] = float(np.mean([np.mean(told[y == code] == code) for code in np.unique(y)]))
+        start = stop
+    return scores
+
+
+def leaking(schema: Schema, scores: Mapping[str, float]) -> dict[str, str]:
+    """The columns that all but give away the target, with what is to be said about each."""
+    kind, what = ("number", "R² of ranks") if schema.target.task == "regression" else ("classes", "balanced accuracy")
+    return {
+        name: f"may leak: alone it all but tells {schema.target.column!r} ({what} {score:.3f})"
+        for name, score in scores.items()
+        if score >= LEAK[kind]
+    }
+
+
+def run_trial(schema: Schema, frame: pl.DataFrame, params: Params) -> Trial:
+    """Cross-validate the project's pipeline and a guess that looks at no feature, on the same folds.
+
+    Args:
+        schema: The contract.
+        frame: Typed rows with a target.
+        params: The settings, with the split that is proposed.
+
+    Raises:
+        UserError: In order of time no earlier rows hold two classes.
+    """
+    task, y = schema.target.task, target_of(frame, schema)
+    inputs, matrix = encoded(schema, frame, params.train.max_categories)
+    fewer = params.train.model_copy(update={"folds": min(params.train.folds, 5 if len(y) <= LEAK_ROWS else 3)})
+    params = params.model_copy(update={"train": fewer})
+    dummy = DummyRegressor() if task == "regression" else DummyClassifier(strategy="prior")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # training will say it again
+        cuts = list(folds(y, frame, schema, params))
+        if not cuts:
+            raise UserError(f"--time: {schema.time!r} orders the rows class after class; leave --time away")
+        model, truth, predicted = cross_validate(build(inputs, task, params.train), matrix, y, schema, cuts)
+        guess, _, _ = cross_validate(Pipeline([("guess", dummy)]), matrix, y, schema, cuts)
+    held = np.concatenate([held for _, held in cuts])
+    threshold = choose_threshold(params.train.threshold, truth, predicted[:, 1]) if task == "binary" else None
+    signature = Signature(task=task, target="", classes=schema.target.classes, threshold=threshold, inputs=(), prior=())
+    return Trial(_summary(model), _summary(guess), len(cuts), held, truth, interpret(signature, predicted))
+
+
+def _summary(scores: Mapping[str, list[float]]) -> dict[str, tuple[float, float]]:
+    return {name: (float(np.mean(values)), float(np.std(values))) for name, values in scores.items()}

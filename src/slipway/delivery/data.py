@@ -1,0 +1,98 @@
+"""Versioning `data/` with DVC, and letting git see the objects of a remote in the repository."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import layout
+from slipway.errors import UserError
+from slipway.files import write_text
+from slipway.settings import read_yaml
+
+IGNORE = """\
+# Only the raw data travels in git; results pushed to this remote stay on this machine. Written by slipway data.
+*
+!*/
+!.gitignore
+"""
+
+
+@dataclass(frozen=True)
+class Versioned:
+    """The data as it was versioned. `in_git` is the folder of the remote if that lies in the repository."""
+
+    md5: str
+    files: int
+    size: int  # bytes
+    remote: str
+    in_git: Path | None
+
+
+def version_data(root: Path) -> Versioned:
+    """Version `data/` with DVC, push it, and list its objects for git if the remote lies in the repository.
+
+    Args:
+        root: The top of the project.
+
+    Raises:
+        UserError: The folder is no git repository with DVC, has no data or no default remote, or DVC fails.
+    """
+    require_dvc(root)
+    if not any((root / layout.DATA).glob("**/*")):
+        raise UserError(f"{layout.DATA}/: holds no file to version; run `dvc pull`, or put your table there")
+    name, folder = _default_remote(root)
+    run_dvc(root, "add", "--quiet", str(layout.DATA))
+    run_dvc(root, "push", "--quiet", str(layout.DATA_DVC))
+    out = read_yaml(root / layout.DATA_DVC)["outs"][0]
+    if folder is not None:
+        hashes = [out["md5"]]
+        if out["md5"].endswith(".dir"):
+            hashes += [entry["md5"] for entry in json.loads(_object(folder, out["md5"]).read_bytes())]
+        objects = sorted({_object(folder, md5).relative_to(folder).as_posix() for md5 in hashes})
+        write_text(folder / ".gitignore", IGNORE + "".join(f"!/{path}\n" for path in objects))
+    return Versioned(out["md5"], out.get("nfiles", 1), out["size"], name, folder)
+
+
+def require_dvc(root: Path) -> None:
+    """Make sure that there is a git repository with DVC.
+
+    Raises:
+        UserError: There is not.
+    """
+    if subprocess.run(["git", "rev-parse"], cwd=root, capture_output=True, check=False).returncode:  # noqa: S607
+        raise UserError(f"{root.resolve()}: not in a git repository; run from the project's root, or `git init` first")
+    if not (root / ".dvc").is_dir():
+        raise UserError(f"{root.resolve()}: DVC is not set up here; run from the project's root, or `dvc init` first")
+
+
+def run_dvc(root: Path, *command: str) -> str:
+    """Run a DVC command and give what it printed.
+
+    Raises:
+        UserError: DVC failed, with its own words.
+    """
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "dvc", *command], cwd=root, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+        reason = "; ".join(said) or done.stderr.strip()[-200:]
+        raise UserError(f"`dvc {' '.join(command)}` failed: {reason}; mend that, then run `slipway data`")
+    return done.stdout
+
+
+def _default_remote(root: Path) -> tuple[str, Path | None]:
+    """The name of the default remote, and its folder if that lies in the repository."""
+    for line in run_dvc(root, "remote", "list").splitlines():
+        name, url, *default = line.split("\t")
+        if default:
+            folder = Path(url)
+            inside = folder.is_absolute() and folder.is_relative_to(root.resolve())
+            return name, folder if inside else None
+    raise UserError(".dvc/config: has no default remote; add one with `dvc remote add --default NAME URL`")
+
+
+def _object(folder: Path, md5: str) -> Path:
+    return folder / "files" / "md5" / md5[:2] / md5[2:]
