@@ -6,7 +6,7 @@ what happens to a row before the model cannot drift apart. It needs NumPy, Pydan
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,8 @@ from slipway.errors import UserError
 
 SIGNATURE = "signature.json"
 BATCH_ROWS = 50_000
+TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")  # texts of booleans, in lower case
+MOST = float(np.finfo(np.float32).max)
 MISSING, OTHER = 0, 1  # the codes of a missing and of an unlisted category; the listed ones follow
 
 Matrix = npt.NDArray[np.float32]
@@ -126,11 +128,11 @@ class Prediction:
 
 
 def as_text(value: Any) -> str:
-    """The text of a category as YAML, JSON and the tables agree on it: `true`, not `True`; `3`, not `3.0`."""
+    """The text of a category as YAML, JSON and the tables agree on it: `true`, not `True`; `3`, not `3.0` or `3e0`."""
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
-    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 2**53:
-        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return np.format_float_positional(value + 0.0, trim="-")  # -0 is 0
     return str(value).strip()
 
 
@@ -169,9 +171,7 @@ def _encode(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tu
         return _categories(column, values, markers)
     if column.type == "datetime":
         return _date_parts(column, values, markers)
-    numbers = _numbers(column, values, markers)
-    limit = np.finfo(np.float32).max
-    numbers = np.clip(numbers, -limit, limit)
+    numbers = np.clip(_numbers(column, values, markers), -MOST, MOST)
     columns = [numbers, np.isnan(numbers)] if column.marker else [numbers]
     return np.column_stack(columns).astype(np.float32)
 
@@ -188,24 +188,34 @@ def is_missing(value: object, markers: tuple[str, ...]) -> bool:
 
 def _numbers(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Values:
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-        return values.astype(np.float64)
-    read = _boolean if column.type == "boolean" else float
-    numbers = np.empty(len(values))
-    for row, value in enumerate(values):
-        try:
-            numbers[row] = np.nan if is_missing(value, markers) else read(value)
-        except (TypeError, ValueError, OverflowError):
-            raise UserError(f"input {column.name!r}, row {row + 1}: {value!r:.80} is not of type {column.type}") from None
+        numbers = values.astype(np.float64)
+    else:
+        read = _boolean if column.type == "boolean" else _number
+        given = (np.nan if is_missing(value, markers) else read(value) for value in values)
+        numbers = np.fromiter(given, np.float64, len(values))
+    wrong = np.isinf(numbers)
+    if column.type == "integer":
+        wrong |= (numbers != np.trunc(numbers)) & ~np.isnan(numbers)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(f"input {column.name!r}, row {row + 1}: {values[row]!r:.80} is not of type {column.type}")
     return numbers
 
 
+def _number(value: Any) -> float:
+    """The number a value stands for; infinite if it stands for none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.inf
+    # Python alone reads 1_000 as a number and "nan" as one that is missing; the tables read neither.
+    return np.inf if isinstance(value, str) and ("_" in value or np.isnan(number)) else number
+
+
 def _boolean(value: object) -> float:
+    """0 or 1; infinite if a value stands for neither."""
     text = as_text(value).lower()
-    if text in {"true", "1"}:
-        return 1.0
-    if text in {"false", "0"}:
-        return 0.0
-    raise ValueError(text)
+    return 1.0 if text in TRUE else 0.0 if text in FALSE else np.inf
 
 
 def _categories(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Matrix:
@@ -243,14 +253,14 @@ def _date_parts(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers
     return block
 
 
-def _moment(value: object) -> np.datetime64:
-    if not isinstance(value, str):
-        return np.datetime64(value, "us")  # type: ignore[call-overload, no-any-return]
-    text = value.strip()
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
-    return np.datetime64(moment, "us")
+def _moment(value: object) -> date | np.datetime64:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value.strip())
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    if not isinstance(value, date | np.datetime64):
+        raise TypeError(value)
+    return value
 
 
 class Predictor:

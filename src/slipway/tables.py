@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from slipway import layout
 from slipway.errors import UserError
+from slipway.predictor import FALSE, TRUE, as_text
 from slipway.schema import Column, Schema, Source
 
-TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 ISO_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ")
 
 
@@ -195,14 +195,22 @@ def _datetime(value: pl.Expr, raw: pl.DataType, column: Column) -> pl.Expr:
         value = value.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if not _is_text(raw):
         return value.cast(pl.Datetime("us"), strict=False)
+    if column.format and "%z" in column.format:  # Polars turns the moment into UTC
+        moment = value.str.to_datetime(column.format, strict=False, time_unit="us")
+        return moment.dt.replace_time_zone(None)
     formats = (column.format,) if column.format else ISO_FORMATS
     return pl.coalesce(value.str.to_datetime(format, strict=False, time_unit="us") for format in formats)  # noqa: A001
 
 
 def _text(value: pl.Expr, raw: pl.DataType, column: Column) -> pl.Expr:
-    if raw.is_float():  # whole numbers as JSON writes them: 3, not 3.0
-        whole = (value == value.floor()) & (value.abs() < 2**53)
-        return pl.when(whole).then(value.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(value.cast(pl.String))
+    if raw.is_float():
+        return value.map_batches(_float_texts, return_dtype=pl.String(), is_elementwise=True)
     if column.type == "boolean" and raw != pl.Boolean():  # a boolean target: its classes are "true" and "false"
         return _boolean(value, raw).cast(pl.String)
     return value.cast(pl.String, strict=False)
+
+
+def _float_texts(values: pl.Series) -> pl.Series:
+    distinct = values.drop_nulls().unique()
+    texts = pl.Series([as_text(value) for value in distinct.to_numpy()], dtype=pl.String)
+    return values.replace_strict(distinct, texts) if len(texts) else values.cast(pl.String)

@@ -1,12 +1,14 @@
 """Understanding columns of text: which words mean "no value", and as which type the others can be read."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from slipway.predictor import FALSE, TRUE
 from slipway.schema import Column, ColumnType, Schema, Source, Target
-from slipway.tables import FALSE, TRUE, present, typed
+from slipway.tables import present, typed
 
 VALUE, COUNT = "value", "count"
 MARKERS = (
@@ -130,9 +132,7 @@ def read_texts(table: Table, values: pl.DataFrame, compact_dates: bool = False) 
         return Reading("category", remark="digits with leading zeros, or too many for a quantity, are codes")
     if texts.str.contains(r"^[-+]?\d+$").all() and not table.read(texts, "integer").null_count():
         return Reading("integer")
-    candidates: list[tuple[ColumnType, str | None]] = [("number", None)]
-    candidates += [("datetime", pattern) for pattern in _date_formats(table, texts)]
-    for kind, pattern in candidates:
+    for kind, pattern in _candidates(table, texts):
         read = table.read(texts, kind, pattern)
         strays = texts.filter(read.is_null())
         known = int(counts.filter(read.is_not_null()).sum()) / int(counts.sum())
@@ -141,11 +141,12 @@ def read_texts(table: Table, values: pl.DataFrame, compact_dates: bool = False) 
     return Reading("category")
 
 
-def _date_formats(table: Table, texts: pl.Series) -> list[str | None]:
-    """The formats that read most of a sample of texts, the best first, at most three."""
+def _candidates(table: Table, texts: pl.Series) -> Iterator[tuple[ColumnType, str | None]]:
+    """A number, then the three date formats that read most of a sample."""
+    yield "number", None
     sample = texts.head(200)
     if not sample.str.contains(r"\d").any():
-        return []
+        return
     read = {pattern: table.read(sample, "datetime", pattern) for pattern in FORMATS}
     shares = {
         pattern: 1 - moments.null_count() / len(sample) for pattern, moments in read.items() if _plausible(moments)
