@@ -59,13 +59,13 @@ class Ranking:
         true, false = _cumulated(counts), _cumulated(weights.take(order.negative, axis=1))
         true_positives, false_positives = true.take(order.through, axis=1), false.take(order.reached, axis=1)
         # The pairs of a positive and a negative in the wrong order; a tie counts half (Mann and Whitney, 1947)
-        wrong = np.vecdot(counts, false_positives)
+        wrong = _row_sums(counts, false_positives)
         if order.passed is not None:
-            wrong = (wrong + np.vecdot(counts, false.take(order.passed, axis=1))) / 2
+            wrong = (wrong + _row_sums(counts, false.take(order.passed, axis=1))) / 2
         # Where nothing is predicted positive the row itself is not in the resample, so its term is 0 anyway
         precision = true_positives / np.maximum(true_positives + false_positives, 1)
         total = true[:, -1]
-        return 1 - wrong / (total * false[:, -1]), np.vecdot(counts, precision) / total
+        return 1 - wrong / (total * false[:, -1]), _row_sums(counts, precision) / total
 
 
 class Losses:
@@ -79,11 +79,11 @@ class Losses:
             distance = (probabilities[:, 1] - truth) ** 2
         else:
             distance = (probabilities**2).sum(axis=1) + 1 - 2 * probabilities[rows, truth]
-        self._losses = np.column_stack([surprise, distance, np.ones(len(truth))])
+        self._losses = (surprise, distance, np.ones(len(truth)))
 
     def __call__(self, weights: Values) -> dict[str, Values]:
         """Both means of each resample."""
-        surprise, distance, total = (weights @ self._losses).T
+        surprise, distance, total = (_row_sums(weights, loss) for loss in self._losses)
         return {"log_loss": surprise / total, "brier": distance / total}
 
 
@@ -122,11 +122,11 @@ class Errors:
         self._sorted = error[self._order]
         centred = truth - truth.mean()
         relative = np.full(len(truth), np.nan) if (truth == 0).any() else error / np.abs(truth)
-        self._sums = np.column_stack([np.ones(len(truth)), error**2, error, centred, centred**2, relative])
+        self._terms = (np.ones(len(truth)), error**2, error, centred, centred**2, relative)
 
     def __call__(self, weights: Values) -> dict[str, Values]:
         """Every metric of numbers of each resample."""
-        total, squared, absolute, first, second, relative = (weights @ self._sums).T
+        total, squared, absolute, first, second, relative = (_row_sums(weights, term) for term in self._terms)
         spread = second - first**2 / total
         spread[spread <= 1e-12 * second] = np.nan  # nothing but rounding is left: the resampled truth is constant
         return {
@@ -145,6 +145,15 @@ class Errors:
             for place in ((total - 1) // 2, total // 2)
         )
         return np.where(total > 0, (self._sorted[lower] + self._sorted[upper]) / 2, np.nan)
+
+
+def _row_sums(weights: Values, terms: Values) -> Values:
+    """Weighted sums of each row, shape (b,), of terms of shape (n,) or (b, n).
+
+    Not a matrix product: BLAS would start threads of its own beside those of the resamples, and the two sets wait for
+    each other several times longer than they work.
+    """
+    return np.asarray(np.einsum("bn,n->b" if terms.ndim == 1 else "bn,bn->b", weights, terms))
 
 
 def _cumulated(counts: Values) -> Values:
