@@ -6,7 +6,7 @@ from slipway import layout
 from slipway.adopt.decide import Adoption, decide
 from slipway.adopt.infer import Wishes
 from slipway.adopt.write import data_dvc_text, params_text, refuse_overwriting, replace_data, schema_text
-from slipway.delivery.data import require_dvc, version_data
+from slipway.delivery.data import default_remote, version_data
 from slipway.errors import UserError
 from slipway.files import console, scratch_folder, write_text
 from slipway.params import load_params
@@ -32,7 +32,7 @@ def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
     Raises:
         UserError: The table cannot be read or learned from, a wish cannot be met, or work would be overwritten.
     """
-    require_dvc(Path())
+    default_remote(Path())
     params = load_params()
     if not force:
         refuse_overwriting([layout.SCHEMA, layout.PARAMS, layout.DATA_DVC, PLOTS])

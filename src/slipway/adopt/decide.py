@@ -130,7 +130,7 @@ def _undescribable(name: str, dtype: pl.DataType, raw: pl.LazyFrame) -> str | No
     if dtype.is_nested() or dtype == pl.Object():
         return "holds objects or lists; flatten it to use it"
     if isinstance(dtype, pl.Binary | pl.Time | pl.Duration):
-        return f"holds values of type {str(dtype).lower()}; turn them into numbers or texts to use it"
+        return f"holds values of type {type(dtype).__name__.lower()}; turn them into numbers or texts to use it"
     if name == "*" or (name.startswith("^") and name.endswith("$")):
         return "has a name that means something else to Polars; rename it to use it"
     if dtype.is_float() and (count := raw.select(pl.col(name).is_infinite().sum()).collect(engine="streaming").item()):

@@ -183,8 +183,8 @@ def propose_slice_gate(
 
 
 def _bound(metric: str, guess: float, value: float) -> Bound:
-    """A bound rounded to two digits of its distance from the guess, to the lenient side."""
-    unit = 10.0 ** (math.floor(math.log10(max(abs(value - guess), 1e-9))) - 1)
+    """A bound rounded to two digits of its distance from the guess, or to four of its own, to the lenient side."""
+    unit = 10.0 ** (math.floor(math.log10(max(abs(value - guess), abs(value) / 100, 1e-9))) - 1)
     if metric in HIGHER_IS_BETTER:
         return Bound(min=float(f"{math.floor(value / unit) * unit:.12g}"))
     return Bound(max=float(f"{math.ceil(value / unit) * unit:.12g}"))

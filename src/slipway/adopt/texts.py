@@ -148,10 +148,10 @@ def _candidates(table: Table, texts: pl.Series) -> Iterator[tuple[ColumnType, st
     if not sample.str.contains(r"\d").any():
         return
     read = {pattern: table.read(sample, "datetime", pattern) for pattern in FORMATS}
-    shares = {
-        pattern: 1 - moments.null_count() / len(sample) for pattern, moments in read.items() if _plausible(moments)
-    }
-    return sorted((p for p, share in shares.items() if share >= MOSTLY), key=lambda p: -shares[p])[:3]
+    failed = {pattern: moments.null_count() for pattern, moments in read.items() if _plausible(moments)}
+    likely = [pattern for pattern, count in failed.items() if count <= (1 - MOSTLY) * len(sample)]
+    for pattern in sorted(likely, key=failed.__getitem__)[:3]:
+        yield "datetime", pattern
 
 
 def _plausible(moments: pl.Series) -> bool:

@@ -19,6 +19,7 @@ from slipway.adopt.decide import Adoption
 from slipway.adopt.propose import Proposal
 from slipway.delivery.data import run_dvc
 from slipway.errors import UserError
+from slipway.params import Bound
 
 HEAD = """\
 # The data contract: what the table in data/ holds. `slipway adopt` wrote it from {origin} ({rows} rows);
@@ -83,21 +84,21 @@ def schema_text(adoption: Adoption) -> str:
     if schema.target.classes:
         target["classes"] = _flow(schema.target.classes)
     text += "\n# What is predicted" + ("; the last class is the positive one" if schema.target.positive else "") + ".\n"
-    text += _dump({"target": target}) + "\n"
+    text += _dump({"target": target})
     for role, why in (
         ("id", "names a row; its hash decides the side of the split that a row is on"),
         ("time", "orders the rows"),
         ("group", "holds together rows that must not be on both sides of the split"),
     ):
         if name := getattr(schema, role):
-            text += f"# This column {why}.\n{_dump({role: name})}"
+            text += f"\n# This column {why}.\n{_dump({role: name})}"
     if schema.sensitive:
-        text += f"# Always evaluated on their own.\n{_dump({'sensitive': _flow(schema.sensitive)})}"
+        text += f"\n# Always evaluated on their own.\n{_dump({'sensitive': _flow(schema.sensitive)})}"
     text += COLUMNS
     for name, column in schema.columns.items():
         entry = {key: _plain(value) for key, value in column.model_dump(exclude_defaults=True).items()}
         missing = 1 - findings[name].present / rows
-        remarks = [f"{missing:.2g} of the values are missing" * (missing > 0), findings[name].remark]
+        remarks = [f"{missing:.2%} missing" * (missing > 0), findings[name].remark]
         remark = "; ".join(filter(None, remarks))
         text += indent(_dump({name: _flow(entry)}).rstrip("\n") + (f" # {remark}" if remark else "") + "\n", "  ")
     if adoption.left_out:
@@ -114,16 +115,20 @@ def params_text(now: str, proposal: Proposal) -> str:
     text = _put(text, ("split", "salt"), DoubleQuotedScalarString(split.salt))
     text = _put(text, ("split", "cutoff"), cutoff)
     cuts = [
-        CommentedMap({"column": cut.column} | ({"bins": _flow(cut.bins)} if cut.bins else {}))
+        CommentedMap({"column": cut.column} | ({"bins": _flow(_plain(cut.bins))} if cut.bins else {}))
         for cut in proposal.slices
     ]
     text = _put(text, ("evaluate", "slices"), cuts)
     for key, bounds in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
-        entries = CommentedMap((name, _flow(bound.model_dump(exclude_none=True))) for name, bound in bounds.items())
+        entries = CommentedMap((name, _bound(bound)) for name, bound in bounds.items())
         for name in entries:
             entries.yaml_add_eol_comment(proposal.reasons[f"{key}.{name}"], name, column=0)
         text = _put(text, ("gates", key), entries)
     return _put(text, ("gates", "data", "min_holdout_rows"), proposal.min_holdout_rows)
+
+
+def _bound(bound: Bound) -> Any:
+    return _flow({key: _plain(value) for key, value in bound.model_dump(exclude_none=True).items()})
 
 
 def _put(text: str, path: Sequence[str], value: Any) -> str:

@@ -39,10 +39,9 @@ def version_data(root: Path) -> Versioned:
     Raises:
         UserError: The folder is no git repository with DVC, has no data or no default remote, or DVC fails.
     """
-    require_dvc(root)
+    name, folder = default_remote(root)
     if not any((root / layout.DATA).glob("**/*")):
         raise UserError(f"{layout.DATA}/: holds no file to version; run `dvc pull`, or put your table there")
-    name, folder = _default_remote(root)
     run_dvc(root, "add", "--quiet", str(layout.DATA))
     run_dvc(root, "push", "--quiet", str(layout.DATA_DVC))
     out = read_yaml(root / layout.DATA_DVC)["outs"][0]
@@ -55,16 +54,22 @@ def version_data(root: Path) -> Versioned:
     return Versioned(out["md5"], out.get("nfiles", 1), out["size"], name, folder)
 
 
-def require_dvc(root: Path) -> None:
-    """Make sure that there is a git repository with DVC.
+def default_remote(root: Path) -> tuple[str, Path | None]:
+    """The name of DVC's default remote, and its folder if that lies in the repository.
 
     Raises:
-        UserError: There is not.
+        UserError: There is no git repository, no DVC, or no such remote.
     """
     if subprocess.run(["git", "rev-parse"], cwd=root, capture_output=True, check=False).returncode:  # noqa: S607
         raise UserError(f"{root.resolve()}: not in a git repository; run from the project's root, or `git init` first")
     if not (root / ".dvc").is_dir():
         raise UserError(f"{root.resolve()}: DVC is not set up here; run from the project's root, or `dvc init` first")
+    for line in run_dvc(root, "remote", "list").splitlines():
+        name, url = line.split(maxsplit=1)
+        if url.endswith("(default)"):
+            folder = Path(url.removesuffix("(default)").strip())
+            return name, folder if folder.is_absolute() and folder.is_relative_to(root.resolve()) else None
+    raise UserError(".dvc/config: has no default remote; add one with `dvc remote add --default NAME URL`")
 
 
 def run_dvc(root: Path, *command: str) -> str:
@@ -81,17 +86,6 @@ def run_dvc(root: Path, *command: str) -> str:
         reason = "; ".join(said) or done.stderr.strip()[-200:]
         raise UserError(f"`dvc {' '.join(command)}` failed: {reason}; mend that, then run `slipway data`")
     return done.stdout
-
-
-def _default_remote(root: Path) -> tuple[str, Path | None]:
-    """The name of the default remote, and its folder if that lies in the repository."""
-    for line in run_dvc(root, "remote", "list").splitlines():
-        name, url, *default = line.split("\t")
-        if default:
-            folder = Path(url)
-            inside = folder.is_absolute() and folder.is_relative_to(root.resolve())
-            return name, folder if inside else None
-    raise UserError(".dvc/config: has no default remote; add one with `dvc remote add --default NAME URL`")
 
 
 def _object(folder: Path, md5: str) -> Path:
