@@ -325,8 +325,8 @@ def test_the_command_exits_with_0_1_or_2(project: Path) -> None:
     assert stale.returncode == 1
     assert stale.stdout.splitlines() == [
         "clean: params.yaml:train.seed is 1, the run had 0 -> dvc repro",
-        'fit: params.yaml:train is {"seed": 1, "steps": [1, 2.5]}, the run had {"seed": 0, "steps": [1, 2.5]}; '
-        "tool.py changed -> dvc repro",
+        "fit: params.yaml:train.seed is 1, the run had 0; tool.py changed -> dvc repro",
+        "(`make repro` is `dvc repro` with all it needs; then commit dvc.lock and reports/)",
     ]
     assert not as_json["honest"]
     assert [problem["stage"] for problem in as_json["problems"]] == ["clean", "fit", "fit"]

@@ -82,6 +82,8 @@ def report(problems: list[Problem]) -> str:
         # A run renews the stage's whole entry, so where one reason makes DVC run it, that mends the others too.
         fix = next((problem.fix for problem in own if problem.fix == "dvc repro"), own[0].fix)
         lines.append(f"{stage or LOCK}: {'; '.join(problem.message for problem in own)} -> {fix}")
+    if any("dvc repro" in problem.fix for problem in problems):
+        lines.append(f"(`make repro` is `dvc repro` with all it needs; then commit {LOCK} and reports/)")
     return "\n".join(lines) or f"{LOCK} belongs to this tree"
 
 
@@ -149,7 +151,7 @@ def _compare(name: str, expected: Facts, found: Facts, *, frozen: bool) -> Itera
     for (kind, path), value in expected.items():
         was, fix = found.get((kind, path), ABSENT), rerun
         if kind == "parameter":
-            message = f"{path} is {_short(value)}, the run had {_short(was)}"
+            message = "; ".join(_differences(path, value, was))
         elif kind == "command":
             message = "the command changed"
         elif was == ABSENT:
@@ -212,6 +214,14 @@ def _refuse_unprovable(where: str, path: str, tree: GitTree, pinned: Iterable[st
             raise UserError(f"{where} is a part of {out!r}, of which git has one hash only; depend on all of it")
         if out.startswith(f"{path}/") and tree.hash(out) is None:
             raise UserError(f"{where} holds {out!r}, which is not in git; depend on its parts")
+
+
+def _differences(path: str, value: Any, was: Any) -> Iterator[str]:
+    if isinstance(value, dict) and isinstance(was, dict):
+        for key in [*value, *(key for key in was if key not in value)]:
+            yield from _differences(f"{path}.{key}", value.get(key, ABSENT), was.get(key, ABSENT))
+    elif value != was:
+        yield f"{path} is {_short(value)}, the run had {_short(was)}"
 
 
 def _short(value: Any) -> str:
