@@ -1,0 +1,134 @@
+"""The Makefile on machines that lack something: one clear line, or the missing thing in a folder of the project."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from helpers import ROOT, git, write
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+# Stands in for Python on a machine without uv: it is new enough, and its pip installs a uv that says what it is told.
+PYTHON = """#!/bin/sh
+case "$1" in
+    -c) exit "${TOO_OLD:-0}" ;;
+    --version) echo "Python 3.9.6" ;;
+    -m) mkdir -p "$3/bin"; cp "$(dirname "$0")/pip" "$3/bin/pip" ;;
+esac
+"""
+PIP = """#!/bin/sh
+[ -z "$OFFLINE" ] || { echo "no network" >&2; exit 1; }
+echo "pip $*"
+cat >"$(dirname "$0")/uv" <<'END'
+#!/bin/sh
+echo "uv $* ${PYTHONDONTWRITEBYTECODE-unset} ${VIRTUAL_ENV-unset}"
+[ "$FAILING" != "$*" ]
+END
+chmod +x "$(dirname "$0")/uv"
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A project beside a `bin` that has no more than Python, git, make and what every system has."""
+    for tool in ("git", "awk", "rm", "touch", "mkdir", "cp", "cat", "chmod", "dirname", "sh"):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    for name, text in {"python3": PYTHON, "pip": PIP}.items():
+        write(tmp_path, f"bin/{name}", text).chmod(0o755)
+    write(tmp_path, "project/Makefile", MAKEFILE)
+    git(tmp_path / "project", "init", "-q")
+    return tmp_path
+
+
+def make(machine: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "GIT_"))}
+    environment = inherited | {"PATH": str(machine / "bin"), "PYTHONDONTWRITEBYTECODE": "1", "VIRTUAL_ENV": "/other"}
+    return subprocess.run(
+        [str(shutil.which("make")), *arguments],
+        cwd=machine / "project", env=environment | variables, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_help_is_the_default_and_gives_every_target_one_line(machine: Path) -> None:
+    phony = re.search(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)
+    assert phony is not None
+    targets = {*phony[1].split()} - {"ready"}
+
+    lines = make(machine).stdout.splitlines()
+
+    assert {line.split()[1] for line in lines} == targets
+    assert all(re.fullmatch(r"  make [a-z-]+ +\S.*", line) and len(line) <= 120 for line in lines)
+    assert len(lines) == len(targets)
+
+
+def test_uv_is_installed_into_the_project_once(machine: Path) -> None:
+    first, second = make(machine, "setup"), make(machine, "setup")
+
+    assert re.search(r"^pip install .*uv==\d+\.\d+\.\d+$", first.stdout, re.MULTILINE)
+    assert first.stdout.splitlines()[-1] == "uv sync --frozen unset unset"
+    assert second.stdout == "uv sync --frozen unset unset\n"
+    assert (machine / "project/.tools/uv/bin/uv").exists()
+
+
+def test_an_interrupted_installation_is_done_over(machine: Path) -> None:
+    broken = make(machine, "setup", OFFLINE="1")
+    assert broken.returncode == 2
+    assert (machine / "project/.tools/uv").exists()
+
+    assert make(machine, "setup").stdout.splitlines()[-1] == "uv sync --frozen unset unset"
+
+
+def test_a_uv_on_the_path_is_used(machine: Path) -> None:
+    write(machine, "bin/uv", '#!/bin/sh\necho "own uv $*"\n').chmod(0o755)
+
+    assert make(machine, "setup").stdout == "own uv sync --frozen\n"
+    assert not (machine / "project/.tools").exists()
+
+
+def test_the_summary_follows_a_run_that_succeeded_only(machine: Path) -> None:
+    said = make(machine, "repro", "ARGS=train").stdout.splitlines()[-2:]
+    failed = make(machine, "repro", FAILING="run --frozen dvc repro --pull")
+
+    assert [line.split(" unset")[0] for line in said] == [
+        "uv run --frozen dvc repro --pull train", "uv run --frozen slipway summary"
+    ]  # fmt: skip
+    assert failed.returncode == 2
+    assert "summary" not in failed.stdout
+
+
+def test_adopt_says_what_it_needs(machine: Path) -> None:
+    assert "error: say FILE=<path> and TARGET=<column>" in make(machine, "adopt", "FILE=a.csv").stderr
+    said = make(machine, "adopt", "FILE=my table.csv", "TARGET=y", "ARGS=--id a").stdout
+    assert "slipway adopt my table.csv --target y --id a" in said
+
+
+def first_error(done: "subprocess.CompletedProcess[str]") -> str:
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_an_old_python_is_one_line(machine: Path) -> None:
+    said = first_error(make(machine, "setup", TOO_OLD="1"))
+
+    assert said.startswith("error: python3 must be 3.11 or newer and have venv")
+    assert said.endswith("this one is: Python 3.9.6")
+
+
+def test_a_missing_git_is_one_line(machine: Path) -> None:
+    (machine / "bin/git").unlink()
+
+    assert first_error(make(machine, "setup")) == "error: git is missing; install it"
+
+
+def test_a_folder_that_is_no_repository_is_one_line(machine: Path) -> None:
+    shutil.rmtree(machine / "project/.git")
+
+    said = first_error(make(machine, "setup", GIT_CEILING_DIRECTORIES=str(machine)))
+    assert said == "error: this folder is not a git repository; run: git init"
