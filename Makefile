@@ -19,8 +19,7 @@ setup: ready ## Install everything that uv.lock lists into .venv
 	@$(uv) sync --frozen
 
 repro: ready ## Data to tested model: pull the data, run what changed, show the summary; ARGS go to dvc repro
-	@$(run) dvc repro --pull $(ARGS)
-	@$(run) slipway summary
+	@$(run) slipway repro $(ARGS)
 
 summary: ready ## Show the last run: metrics against thresholds, worst slice, suites
 	@$(run) slipway summary

@@ -27,6 +27,16 @@ def _options(
     _State.debug = debug
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def repro(context: typer.Context) -> None:
+    """Pull the data, run what changed and show the summary; arguments go to `dvc repro`. Exits like `summary`."""
+    from slipway.repro import repro
+    from slipway.summary import show
+
+    repro(context.args)
+    raise typer.Exit(show())
+
+
 @app.command()
 def summary(
     machine: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,

@@ -1,4 +1,4 @@
-"""The data behind `dvc plots`: small CSV files, bounded however long the holdout is, and the file that declares them.
+"""The data behind `dvc plots`: small CSV files, bounded however long the holdout is, and how `dvc.yaml` declares them.
 
 How they are drawn is in `.dvc/plots/`: Vega-Lite templates that facet by a `class` column, draw a `reference` column
 as a dashed line and `low` to `high` as an error bar, and take counted rows; DVC's own templates do none of this.
@@ -6,6 +6,7 @@ as a dashed line and `low` to `high` as an error bar, and take counted rows; DVC
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slipway import layout
+from slipway.errors import UserError
 from slipway.files import write_text
 from slipway.predictor import Prediction, Values
 from slipway.schema import Task
@@ -63,22 +66,34 @@ PLOTS: dict[Task, tuple[Plot, ...]] = {
 }
 
 
-def plots_yaml(task: Task) -> str:
-    """The text of `reports/dvc.yaml`, which declares the plots of a task; paths are relative to `reports/`."""
-    lines = [
-        "# What `dvc plots show` and `dvc plots diff` draw; the evaluate stage writes the files.",
-        "plots:",
-    ]
+def with_plots(pipeline: str, task: Task) -> str:
+    """The text of `dvc.yaml` with the plots of a task as those that the evaluate stage declares.
+
+    Raises:
+        UserError: The text has no evaluate stage that declares plots as a block.
+    """
+    changed, found = _SECTION.subn(lambda match: match[1] + plots_section(task), pipeline, count=1)
+    if not found:
+        raise UserError("dvc.yaml: the evaluate stage has no `plots:` block; restore it from the template")
+    return changed
+
+
+_SECTION = re.compile(r"(^  evaluate:\n(?:    .*\n|\n)*?    plots:\n)(?:      .*\n)+", re.MULTILINE)
+
+
+def plots_section(task: Task) -> str:
+    """What stands under `plots:` of the evaluate stage: the files of a task, and how DVC draws them."""
+    lines = []
     for plot in PLOTS[task]:
         lines += [
-            f"  - {plot.title}:",
-            f"      title: {plot.title}",
-            f"      template: {plot.template}",
-            f"      x: {plot.x}",
-            "      y:",
-            f"        plots/{plot.name}.csv: {plot.y}",
-            f"      x_label: {plot.x.replace('_', ' ')}",
-            f"      y_label: {plot.y.replace('_', ' ')}",
+            f"      - {layout.PLOTS.as_posix()}/{plot.name}.csv:",
+            "          cache: false",
+            f"          title: {plot.title}",
+            f"          template: {plot.template}",
+            f"          x: {plot.x}",
+            f"          y: {plot.y}",
+            f"          x_label: {plot.x.replace('_', ' ')}",
+            f"          y_label: {plot.y.replace('_', ' ')}",
         ]
     return "\n".join(lines) + "\n"
 

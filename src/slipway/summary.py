@@ -52,12 +52,13 @@ def collect(params: Params) -> dict[str, Any]:
     Raises:
         UserError: A report is missing or damaged.
     """
-    metrics, slices, training, export = (
-        read_report(path) for path in (layout.METRICS, layout.SLICES, layout.TRAINING_REPORT, layout.EXPORT_REPORT)
+    split, training, export, metrics, slices = (
+        read_report(path)
+        for path in (layout.SPLIT_REPORT, layout.TRAINING_REPORT, layout.EXPORT_REPORT, layout.METRICS, layout.SLICES)
     )
     suites = {name: read_report(layout.SUITES / f"{name}.json") for name in SUITES}
     try:
-        judged = _metrics(metrics, params.gates.metrics, training["task"])
+        judged = _metrics(metrics["holdout"], training["cross_validation"], params.gates.metrics, training["task"])
         outcome = {name: _suite(suite["checks"]) for name, suite in suites.items()}
         worst = _worst_slice(slices["slices"], params, training["task"])
         missed = any(metric["passed"] is False for metric in (*judged.values(), worst or {"passed": None}))
@@ -66,7 +67,7 @@ def collect(params: Params) -> dict[str, Any]:
             "passed": not (missed or broken),
             "task": training["task"],
             "model": training["model"],
-            "rows": {"train": training["rows"]["train"], "holdout": metrics["rows"]},
+            "rows": {side: split["rows"][side] for side in ("train", "holdout")},
             "features": training["features"],
             "threshold": training.get("threshold"),
             "warnings": training.get("warnings", []),
@@ -83,15 +84,15 @@ def collect(params: Params) -> dict[str, Any]:
         ) from None
 
 
-def _metrics(metrics: Any, gates: dict[str, Bound], task: Any) -> dict[str, Any]:
+def _metrics(holdout: Any, folds: Any, gates: dict[str, Bound], task: Any) -> dict[str, Any]:
     """Every metric of the task and every gate; a gate on a metric that is undefined is missed."""
     found = {}
     for name in dict.fromkeys((*METRICS[task], *gates)):
-        bound, measured = gates.get(name), metrics["holdout"].get(name)
+        bound, measured = gates.get(name), holdout.get(name)
         if measured is not None or bound is not None:
             found[name] = {
                 **(measured or {"value": None, "low": None, "high": None}),
-                "cross_validation": metrics["cross_validation"].get(name),
+                "cross_validation": folds.get(name),
                 **_judged(measured, bound),
             }
     return found

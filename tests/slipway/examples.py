@@ -36,14 +36,14 @@ def churn_schema(**changes: Any) -> Schema:
 
 
 def churn(rows: int = 400, seed: int = 0) -> pl.DataFrame:
-    """A binary table, typed as `prepare` leaves it: missing values, many categories, a constant, dates and free text."""
+    """A binary table as `prepare` leaves it: missing values, many categories, a constant, dates and free text."""
     rng = np.random.default_rng(seed)
     age = rng.normal(45, 15, rows).clip(18, 90).round(1)
     visits = rng.poisson(5, rows)
     city = rng.integers(0, 3, rows)
     postcode = rng.integers(0, 60, rows)
     odds = 0.08 * (age - 45) - 0.4 * (visits - 5) + 1.5 * (city == 1) + 0.8 * (postcode % 5 == 0)
-    joined = [datetime(2020, 1, 1) + timedelta(hours=int(hours)) for hours in rng.integers(0, 30_000, rows)]  # noqa: DTZ001
+    joined = [datetime(2020, 1, 1) + timedelta(hours=int(hours)) for hours in rng.integers(0, 30_000, rows)]
     frame = pl.DataFrame(
         {
             "age (years)": age,
@@ -68,7 +68,7 @@ def numeric(frame: pl.DataFrame, target: str, task: str, classes: tuple[str, ...
         {
             "source": {"files": "*.parquet", "format": "parquet"},
             "target": {"column": target, "task": task, "classes": classes},
-            "columns": {name: {"type": "category" if classes and name == target else "number"} for name in frame.columns},
+            "columns": {n: {"type": "category" if classes and n == target else "number"} for n in frame.columns},
         }
     )
 

@@ -49,7 +49,7 @@ def test_importance_finds_what_the_model_uses_and_nothing_else():
 
 
 def test_slices_carry_metrics_and_small_ones_are_named_instead():
-    predictor, frame, schema, matrix, truth = shipped(churned)
+    predictor, frame, _, matrix, truth = shipped(churned)
     pieces = (Slice(column="city"), Slice(column="visits", bins=(5, 10)))
     settings = quick().evaluate.model_copy(update={"slices": pieces, "min_slice_rows": 60})
     found = by_slice(frame, truth, predictor.predict_matrix(matrix), predictor.signature, settings)
@@ -84,7 +84,7 @@ def test_predicted_numbers_stand_beside_the_truth():
 
 def test_timing_tells_one_row_from_many():
     predictor, frame, _, _, _ = shipped(churned)
-    columns = frame.select([column.name for column in predictor.signature.inputs]).to_dict(as_series=False)
-    found = timing(predictor, columns, frame.height)
+    found = timing(predictor, frame.select([column.name for column in predictor.signature.inputs]))
+    assert found["batch_rows"] == frame.height
     assert 0 < found["single_row_ms_median"] <= found["single_row_ms_p95"]
     assert found["single_row_ms_median"] < found["batch_ms"]

@@ -102,7 +102,8 @@ def test_any_row_takes_both_ways_to_the_same_numbers(tmp_path_factory, rows):
     # Twenty fillers on either side, or a table this small has an empty side or a column without a value.
     fillers = texts(churn(40))
     table = [*rows, *both, *fillers]
-    by_file = encode(signature, columns_of(prepared(tmp_path_factory.mktemp("rows"), table, schema), list(schema.features)))
+    frame = prepared(tmp_path_factory.mktemp("rows"), table, schema)
+    by_file = encode(signature, columns_of(frame, list(schema.features)))
     records = [as_json(row) for row in table]
     by_json = encode(signature, {name: [record[name] for record in records] for name in schema.features})
     np.testing.assert_array_equal(by_file, by_json)

@@ -13,12 +13,17 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from sklearn import metrics as sk
 
-from slipway import plots
-from slipway.plots import PLOTS, plots_yaml, write_plots
+from slipway import layout, plots
+from slipway.errors import UserError
+from slipway.plots import PLOTS, plots_section, with_plots, write_plots
 from slipway.predictor import Prediction
+from slipway.schema import load_schema
 
 TEMPLATES = Path(__file__).parents[2] / ".dvc" / "plots"
 IMPORTANCE = {"age": (0.1, 0.01), "income, net": (0.3, 0.02)}
+
+
+EVALUATE = "  evaluate:\n    cmd: echo\n    plots:\n      - old.csv:\n          cache: false\n"
 
 
 def classified(rows: int, classes: int, seed: int = 0) -> tuple[np.ndarray, Prediction]:
@@ -53,13 +58,12 @@ def numbers(rows: list[dict[str, str]], column: str, **where: str) -> np.ndarray
 @pytest.mark.parametrize("task", PLOTS)
 def test_each_task_has_its_files_with_the_columns_it_declares(task: Any, tmp_path: Path) -> None:
     found = written(tmp_path, task)
-    declared = YAML(typ="safe").load(plots_yaml(task))["plots"]
     sources = {}
-    for plot in declared:
-        ((_, how),) = plot.items()
-        ((path, y),) = how["y"].items()
-        sources[Path(path).stem] = (how["x"], y)
-        assert path == f"plots/{Path(path).name}"
+    for plot in YAML(typ="safe").load(plots_section(task)):
+        ((path, how),) = plot.items()
+        sources[Path(path).stem] = (how["x"], how["y"])
+        assert path == f"reports/plots/{Path(path).name}"
+        assert how["cache"] is False
         assert (TEMPLATES / f"{how['template']}.json").is_file()
     assert found.keys() == sources.keys()
     for name, (x, y) in sources.items():
@@ -209,7 +213,8 @@ def test_dvc_draws_every_plot_of_two_revisions(task: Any, tmp_path: Path) -> Non
     shutil.copytree(TEMPLATES, tmp_path / ".dvc" / "plots")
     reports = tmp_path / "reports"
     written(reports / "plots", task)
-    (reports / "dvc.yaml").write_text(plots_yaml(task), encoding="utf-8")
+    stage = with_plots(f"stages:\n{EVALUATE}", task)
+    (tmp_path / "dvc.yaml").write_text(stage, encoding="utf-8")
     identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     subprocess.run(["git", "add", "--all"], cwd=tmp_path, check=True)
     subprocess.run(["git", *identity, "commit", "--quiet", "--message", "run"], cwd=tmp_path, check=True)
@@ -227,3 +232,17 @@ def test_dvc_draws_every_plot_of_two_revisions(task: Any, tmp_path: Path) -> Non
     # When a template is missing, DVC says so instead
     shutil.rmtree(tmp_path / ".dvc" / "plots")
     assert dvc("plots", "diff", "HEAD", cwd=tmp_path).returncode != 0
+
+
+def test_the_pipeline_declares_the_plots_of_the_demo() -> None:
+    pipeline = (TEMPLATES.parents[1] / "dvc.yaml").read_text(encoding="utf-8")
+    assert with_plots(pipeline, load_schema(TEMPLATES.parents[1] / layout.SCHEMA).target.task) == pipeline
+
+
+def test_another_task_changes_the_plots_and_nothing_else() -> None:
+    before = f"# why\nstages:\n  train:\n    plots:\n      - own.csv\n{EVALUATE}    outs:\n      - a\n  last: {{}}\n"
+    after = with_plots(before, "regression")
+    assert after.replace(plots_section("regression"), "      - old.csv:\n          cache: false\n") == before
+    assert with_plots(with_plots(after, "binary"), "regression") == after
+    with pytest.raises(UserError, match="no `plots:` block"):
+        with_plots("stages: {}\n", "binary")

@@ -39,9 +39,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json(
         layout.METRICS,
         {
-            "rows": 114,
             "holdout": {"roc_auc": measured(0.99), "f1": measured(0.95), "log_loss": measured(0.1)},
-            "cross_validation": {"f1": {"mean": 0.94, "std": 0.02}, "roc_auc": {"mean": None, "std": None}},
         },
     )
     slices = [
@@ -52,8 +50,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json(layout.SLICES, {"slices": slices, "skipped": []})
     write_json(
         layout.TRAINING_REPORT,
-        {"task": "binary", "model": "linear", "rows": {"train": 455}, "features": 30, "threshold": 0.4, "warnings": []},
+        {
+            "task": "binary",
+            "model": "linear",
+            "features": 30,
+            "threshold": 0.4,
+            "cross_validation": {"f1": {"mean": 0.94, "std": 0.02}, "roc_auc": {"mean": None, "std": None}},
+            "warnings": [],
+        },
     )
+    write_json(layout.SPLIT_REPORT, {"rows": {"train": 455, "holdout": 114, "without target": 0}})
     parity = {"difference": 3e-7, "tolerance": 1e-4}
     write_json(layout.EXPORT_REPORT, {"format": "onnx", "reason": None, "parity": parity, "bytes": 1298})
     write_suite(layout.SUITES / "data.json", "data", [check("passed"), check("warned", "drift of 'age'")])
@@ -157,9 +163,9 @@ def test_what_a_person_should_know_of_the_model_is_told(run: Path, capsys: pytes
 
 
 def test_regression_has_its_own_metrics_and_numbers_of_any_size(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    change(layout.TRAINING_REPORT, task="regression", threshold=None)
+    change(layout.TRAINING_REPORT, task="regression", threshold=None, cross_validation={})
     holdout = {"rmse": measured(54321.4), "mae": measured(12.3456), "r2": measured(0.5), "mape": measured(3e8)}
-    change(layout.METRICS, holdout=holdout, cross_validation={})
+    change(layout.METRICS, holdout=holdout)
     write_text(layout.PARAMS, "gates: {metrics: {rmse: {max: 60000}}}")
     assert show() == 0
     out = capsys.readouterr().out

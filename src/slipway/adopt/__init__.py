@@ -10,12 +10,12 @@ from slipway.delivery.data import default_remote, version_data
 from slipway.errors import UserError
 from slipway.files import console, scratch_folder, write_text
 from slipway.params import load_params
-from slipway.plots import plots_yaml
+from slipway.plots import with_plots
 from slipway.schema import load_schema
 from slipway.settings_check import check_settings
 
 WORKSHOP = Path(".dvc/tmp/adopt")  # on the project's own disk, and ignored by git and DVC
-PLOTS = layout.REPORTS / "dvc.yaml"
+PIPELINE = Path("dvc.yaml")
 
 
 def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
@@ -35,13 +35,13 @@ def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
     default_remote(Path())
     params = load_params()
     if not force:
-        refuse_overwriting([layout.SCHEMA, layout.PARAMS, layout.DATA_DVC, PLOTS])
+        refuse_overwriting([layout.SCHEMA, layout.PARAMS, layout.DATA_DVC, PIPELINE])
     with scratch_folder(WORKSHOP) as scratch:
         adoption = decide(path, wishes, params, scratch)
         drafts = {
             layout.SCHEMA: schema_text(adoption),
             layout.PARAMS: params_text(layout.PARAMS.read_text(encoding="utf-8"), adoption.proposal),
-            PLOTS: plots_yaml(adoption.schema.target.task),
+            PIPELINE: with_plots(PIPELINE.read_text(encoding="utf-8"), adoption.schema.target.task),
             layout.DATA_DVC: data_dvc_text(adoption.origin),
         }
         for place, text in drafts.items():

@@ -87,8 +87,8 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
     params = params.model_copy(update={"split": split})
     trial = run_trial(schema, frame, params)
     metrics, reasons, doubts = propose_gates(target.task, trial)
-    worst, slice_reasons = propose_slice_gate(schema, frame, trial, slices, params)
     expected = int(found.present * held)
+    worst, slice_reasons = propose_slice_gate(schema, frame, trial, slices, params, expected)
     if expected < 2 * HOLDOUT_ROWS:
         warned.append(f"only about {expected} rows are held out, so intervals will be wide and gates coarse")
     least = max(1, min(HOLDOUT_ROWS, expected // 2))

@@ -140,7 +140,7 @@ def in_order(texts: pl.Series) -> tuple[str, ...]:
 def _find(table: Table, name: str, values: pl.DataFrame, wishes: Wishes) -> Finding:
     nullable = int(values[COUNT].sum()) < table.rows
     if not values.height:
-        return Finding(Column(type="text", use=False, nullable=True, note="no value in any row"), values)
+        return Finding(Column(type="category", use=False, nullable=True, note="no value in any row"), values)
     reading = kind_of(table, name, values, compact_dates=name == wishes.time or "date" in name.lower())
     remarks = [table.remarks.get(name, ""), reading.remark]
     names_something = ID_NAME.fullmatch(name) and values.height < table.rows

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
+import numpy as np
 import polars as pl
 
 from slipway.adopt.trial import Trial
 from slipway.errors import UserError
-from slipway.metrics import HIGHER_IS_BETTER, Scorer
+from slipway.metrics import HIGHER_IS_BETTER, Scorer, bootstrap
 from slipway.params import Bound, Params, Slice, Split
 from slipway.predictor import Prediction
 from slipway.schema import Schema, Task
@@ -18,7 +19,8 @@ from slipway.slices import slice_masks
 from slipway.split import is_holdout
 
 JUDGED = {"binary": ("roc_auc", "log_loss"), "multiclass": ("roc_auc", "log_loss"), "regression": ("r2", "mae")}
-SLICED = {"binary": "balanced_accuracy", "multiclass": "balanced_accuracy", "regression": "mae"}
+SLICED = {"binary": "roc_auc", "multiclass": "roc_auc", "regression": "mae"}
+RESAMPLES = 200
 SLICES = 5  # at most
 SLICE_VALUES, SLICE_SHARE = 8, 0.02  # of a category worth a slice: values at most, and the share that makes one common
 SALTS = ("", *map(str, range(2, 100)))
@@ -155,31 +157,36 @@ def propose_gates(task: Task, trial: Trial) -> tuple[dict[str, Bound], dict[str,
 
 
 def propose_slice_gate(
-    schema: Schema, frame: pl.DataFrame, trial: Trial, slices: tuple[Slice, ...], params: Params
+    schema: Schema, frame: pl.DataFrame, trial: Trial, slices: tuple[Slice, ...], params: Params, held_rows: int
 ) -> tuple[dict[str, Bound], dict[str, str]]:
-    """What the worst slice must reach: half of what it gained over the guess in cross-validation.
+    """What the worst slice must reach: in cross-validation each slice reached it by three standard errors and more.
 
-    Only slices that will be large enough in the holdout count. No bound if the worst is no better than a guess.
+    The errors are those of as few rows as the holdout will have of the slice, by bootstrap; at least a tenth of the
+    gain over the guess. Slices too small to be scored do not count, and there is no bound that is no better than a
+    guess.
     """
     metric = SLICED[schema.target.task]
     sign = 1 if metric in HIGHER_IS_BETTER else -1
-    found: dict[str, float] = {}
+    guess = trial.guess[metric][0]
+    found: list[tuple[float, str]] = []
     for column, label, mask in slice_masks(frame[trial.held], slices):
-        if mask.sum() * params.split.holdout < params.evaluate.min_slice_rows:
+        expected = mask.mean() * held_rows
+        if expected < params.evaluate.min_slice_rows:
             continue
         labels = None if trial.prediction.labels is None else trial.prediction.labels[mask]
         part = Prediction(trial.prediction.values[mask], labels)
-        found[f"{column} {label}"] = Scorer(
-            schema.target.task, trial.truth[mask], part, len(schema.target.classes)
-        ).point()[metric]
-    if not found or metric not in trial.guess:
+        scorer = Scorer(schema.target.task, trial.truth[mask], part, len(schema.target.classes))
+        value = scorer.point()[metric]
+        (replicates,) = bootstrap([scorer], RESAMPLES, seed=0)
+        error = float(np.nanstd(replicates[metric])) * math.sqrt(mask.sum() / expected)
+        slack = max(3 * error, sign * (value - guess) / 10)
+        found.append(
+            (sign * value - slack, f"{value:.3g} in cross-validation ({column} {label}), {guess:.3g} by guessing")
+        )
+    reached, reason = min((entry for entry in found if math.isfinite(entry[0])), default=(-math.inf, ""))
+    if reached <= sign * guess:
         return {}, {}
-    worst = min(found, key=lambda name: sign * found[name])
-    guess = trial.guess[metric][0]
-    if sign * (found[worst] - guess) <= 0:
-        return {}, {}
-    reason = f"{found[worst]:.3g} in cross-validation ({worst}), {guess:.3g} by guessing"
-    return {metric: _bound(metric, guess, (found[worst] + guess) / 2)}, {f"worst_slice.{metric}": reason}
+    return {metric: _bound(metric, guess, sign * reached)}, {f"worst_slice.{metric}": reason}
 
 
 def _bound(metric: str, guess: float, value: float) -> Bound:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from slipway.errors import UserError
 from slipway.files import write_json
@@ -23,8 +23,9 @@ class Check:
 
 
 def write_suite(path: Path, suite: str, checks: list[Check]) -> None:
-    """Write a suite's outcome for machines."""
-    write_json(path, {"suite": suite, "checks": [asdict(check) for check in checks]})
+    """Write a suite's outcome for machines: how many checks came out how, for `dvc metrics`, and each of them."""
+    counts = {status: sum(check.status == status for check in checks) for status in get_args(Status)}
+    write_json(path, {suite: counts, "checks": [asdict(check) for check in checks]})
 
 
 def read_report(path: Path) -> Any:
