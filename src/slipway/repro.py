@@ -23,8 +23,8 @@ def repro(words: Sequence[str] = ()) -> None:
         UserError: A stage or DVC itself failed; what it said has been shown.
     """
     _dvc("repro", "--pull", *words)
-    # With --pull, DVC takes a stage whose results are missing for unchanged and brings back what its cache holds, but not
-    # the reports that git holds: after a stage was killed they would stay away. Without --pull it misses them.
+    # With --pull, DVC takes a stage whose results are missing for unchanged and brings back what its cache holds, but
+    # not the reports that git holds: after a stage was killed they would stay away. Without --pull it misses them.
     if not all(path.exists() for path in reports(PIPELINE)):
         _dvc("repro", *words)
 
@@ -40,7 +40,7 @@ def reports(pipeline: Path) -> list[Path]:
 def _dvc(*words: str) -> None:
     # Stages are started as `python`; it must be this one even where the environment's folder is not on the path.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    running = subprocess.Popen([sys.executable, "-m", "dvc", *words], env=os.environ | {"PATH": path})
+    running = subprocess.Popen([sys.executable, "-m", "dvc", *words], env=os.environ | {"PATH": path})  # noqa: S603
     try:
         code = running.wait()
     except KeyboardInterrupt:  # DVC and the stage got it too, and end by themselves

@@ -1,0 +1,185 @@
+"""The whole line, as people run it: in a clone of its own, through DVC, from raw data to the summary."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from examples import diabetes
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+class Clone:
+    """A project in a folder of its own; its commands run its own code in this environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "DVC", "GIT_"))
+        }
+        self.environment = inherited | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(folder / "src"),
+            "NO_COLOR": "1",
+        }
+        self("git", "init", "-q")
+        self.commit("all")
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout + done.stderr
+
+    def commit(self, message: str) -> None:
+        self("git", "add", "-A")
+        self("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", message)
+
+    def repro(self, code: int = 0) -> str:
+        return self.slipway("repro", code=code)
+
+    def slipway(self, *words: str, code: int = 0) -> str:
+        return self(sys.executable, "-m", "slipway", *words, code=code)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = (self.folder / name).read_text(encoding="utf-8")
+        assert old in text
+        (self.folder / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def report(self, name: str) -> dict[str, dict[str, dict[str, float]]]:
+        found: dict[str, dict[str, dict[str, float]]] = json.loads((self.folder / "reports" / name).read_text("utf-8"))
+        return found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """The demo, run once."""
+    clone = Clone(tmp_path_factory.mktemp("demo"))
+    clone.repro()
+    clone.commit("results")
+    return clone
+
+
+def test_a_fresh_clone_becomes_a_tested_model(demo):
+    assert demo.report("metrics.json")["holdout"]["roc_auc"]["value"] > 0.97
+    assert (demo.folder / "artifacts/model/model.onnx").exists()
+    told = demo.slipway("summary")
+    assert "roc_auc" in told
+    assert "Worst slice" in told
+    assert demo.slipway("lock")
+
+
+def test_nothing_changed_means_nothing_runs(demo):
+    assert "Running stage" not in demo.repro()
+
+
+def test_a_training_parameter_runs_what_depends_on_it(demo):
+    demo.edit("params.yaml", "strength: 1.0", "strength: 50.0")
+    demo.slipway("lock", code=1)
+    told = demo.repro()
+    assert "Running stage 'train'" in told
+    assert "Running stage 'prepare'" not in told
+    assert demo.slipway("lock")
+    changed = json.loads(demo(sys.executable, "-m", "dvc", "metrics", "diff", "--json"))
+    assert "holdout.log_loss.value" in changed["reports/metrics.json"]
+    knobs = json.loads(demo(sys.executable, "-m", "dvc", "params", "diff", "--json"))
+    assert knobs["params.yaml"]["train.linear.strength"]["new"] == 50.0
+    demo("git", "checkout", "-q", ".")
+    assert "Running stage" not in demo.repro()  # DVC's run cache knows the old results
+
+
+def test_an_experiment_tries_a_value_without_editing(demo):
+    told = demo(sys.executable, "-m", "dvc", "exp", "run", "-S", "train.linear.strength=10")
+    assert "Running stage 'train'" in told
+    shown = json.loads(demo(sys.executable, "-m", "dvc", "exp", "show", "--json"))
+    assert "10" in json.dumps(shown)
+    demo("git", "checkout", "-q", ".")
+    demo.repro()
+
+
+def test_a_gate_that_does_not_hold_fails_the_summary(demo):
+    demo.edit("params.yaml", "roc_auc: {min: 0.97}", "roc_auc: {min: 0.9999}")
+    assert "0.9999" in demo.repro(code=1)
+    demo("git", "checkout", "-q", ".")
+    demo.repro()
+    demo.slipway("summary")
+
+
+def test_bad_settings_and_bad_data_are_one_line_and_undone_by_undoing_them(demo):
+    demo.edit("params.yaml", "folds: 5", "fold: 5")
+    told = demo.repro(code=2)
+    assert "error: train: params.yaml: train.fold: unknown key" in told
+    assert "Traceback" not in told
+    demo("git", "checkout", "-q", ".")
+    demo.edit("src/model/schema.yaml", "mean radius:", "mean radios:")
+    told = demo.repro(code=2)
+    assert "column 'mean radios' is missing; 'mean radius' is there instead" in told
+    assert "Traceback" not in told
+    demo("git", "checkout", "-q", ".")
+    demo.repro()
+    demo.slipway("summary")
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train", "export", "evaluate"])
+def test_a_stage_killed_half_way_loses_nothing(demo, stage):
+    """Kill DVC and the stage at once, as a machine that goes down does, at several moments of the stage."""
+    module = f"slipway.stages.{stage}"
+    for delay in (0.0, 0.7, 1.5):
+        running = subprocess.Popen(
+            [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage],
+            cwd=demo.folder,
+            env=demo.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        for line in running.stdout:
+            if module in line:
+                break
+        time.sleep(delay)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    demo.repro()
+    demo.slipway("summary")
+    assert demo.slipway("lock")
+    demo("git", "checkout", "-q", ".")
+    demo.repro()
+
+
+def test_a_table_of_ones_own_runs_after_adopting_it(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    clone = Clone(project)
+    frame, _ = diabetes()
+    frame.write_csv(tmp_path / "diabetes.csv", separator=";")
+    clone.slipway("adopt", str(tmp_path / "diabetes.csv"), "--target", "progression")
+    clone.repro()
+    assert clone.report("metrics.json")["holdout"]["r2"]["value"] > 0.2
+    assert "rmse" in clone.slipway("summary")
+    assert (clone.folder / "reports/plots/residuals.csv").exists()
+    assert clone.slipway("lock")
+    clone.commit("my data")
+    # What was committed is enough: another clone pulls the raw data from the repository itself.
+    other = tmp_path / "other"
+    clone("git", "clone", "-q", str(clone.folder), str(other))
+    subprocess.run([sys.executable, "-m", "dvc", "pull", "-q", "data"], cwd=other, env=clone.environment, check=True)
+    assert [path.name for path in (other / "data").iterdir()] == ["diabetes.csv"]
