@@ -157,7 +157,7 @@ def propose_gates(task: Task, trial: Trial) -> tuple[dict[str, Bound], dict[str,
 
 
 def propose_slice_gate(
-    schema: Schema, frame: pl.DataFrame, trial: Trial, slices: tuple[Slice, ...], params: Params, held_rows: int
+    schema: Schema, frame: pl.DataFrame, trial: Trial, params: Params, held_rows: int
 ) -> tuple[dict[str, Bound], dict[str, str]]:
     """What the worst slice must reach: in cross-validation each slice reached it by three standard errors and more.
 
@@ -169,7 +169,7 @@ def propose_slice_gate(
     sign = 1 if metric in HIGHER_IS_BETTER else -1
     guess = trial.guess[metric][0]
     found: list[tuple[float, str]] = []
-    for column, label, mask in slice_masks(frame[trial.held], slices):
+    for column, label, mask in slice_masks(frame[trial.held], params.evaluate.slices):
         expected = mask.mean() * held_rows
         if expected < params.evaluate.min_slice_rows:
             continue

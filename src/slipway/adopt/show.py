@@ -74,4 +74,6 @@ def decisions(adoption: Adoption) -> list[str]:
         lines += [
             f"gate: {kind}.{name} {bound}: {proposal.reasons[f'{kind}.{name}']}" for name, bound in bounds.items()
         ]
+    if not proposal.worst_slice:
+        lines.append("gate: none for slices; with so few rows the worst cannot be told from a guess")
     return lines
