@@ -106,7 +106,7 @@ def write_plots(  # noqa: PLR0917
     prediction: Prediction,
     importance: Mapping[str, tuple[float, float]],
 ) -> None:
-    """Write the CSV files of a task's plots; equal input gives equal bytes.
+    """Write the CSV files of a task's plots, and remove those of another task; equal input gives equal bytes.
 
     Args:
         folder: Where to.
@@ -127,6 +127,8 @@ def write_plots(  # noqa: PLR0917
         writer.writeheader()
         writer.writerows({key: _text(value) for key, value in row.items()} for row in rows[plot.name])
         write_text(folder / f"{plot.name}.csv", text.getvalue())
+    for name in {plot.name for plots in PLOTS.values() for plot in plots} - {plot.name for plot in PLOTS[task]}:
+        (folder / f"{name}.csv").unlink(missing_ok=True)
 
 
 def _text(value: Any) -> Any:

@@ -176,8 +176,10 @@ def test_a_table_of_ones_own_runs_after_adopting_it(tmp_path):
     assert clone.report("metrics.json")["holdout"]["r2"]["value"] > 0.2
     assert "rmse" in clone.slipway("summary")
     assert (clone.folder / "reports/plots/residuals.csv").exists()
-    assert clone.slipway("lock")
+    assert not (clone.folder / "reports/plots/roc.csv").exists()  # the demo's
+    assert "not in git" in clone.slipway("lock", code=1)
     clone.commit("my data")
+    assert clone.slipway("lock")
     # What was committed is enough: another clone pulls the raw data from the repository itself.
     other = tmp_path / "other"
     clone("git", "clone", "-q", str(clone.folder), str(other))

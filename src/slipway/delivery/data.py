@@ -64,12 +64,15 @@ def default_remote(root: Path) -> tuple[str, Path | None]:
         raise UserError(f"{root.resolve()}: not in a git repository; run from the project's root, or `git init` first")
     if not (root / ".dvc").is_dir():
         raise UserError(f"{root.resolve()}: DVC is not set up here; run from the project's root, or `dvc init` first")
-    for line in run_dvc(root, "remote", "list").splitlines():
-        name, url = line.split(maxsplit=1)
-        if url.endswith("(default)"):
-            folder = Path(url.removesuffix("(default)").strip())
-            return name, folder if folder.is_absolute() and folder.is_relative_to(root.resolve()) else None
-    raise UserError(".dvc/config: has no default remote; add one with `dvc remote add --default NAME URL`")
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        name = repo.config["core"].get("remote")
+        url = repo.config["remote"].get(name, {}).get("url") if name else None
+    if url is None:
+        raise UserError(".dvc/config: has no default remote; add one with `dvc remote add --default NAME URL`")
+    folder = Path(url)
+    return name, folder if folder.is_absolute() and folder.is_relative_to(root.resolve()) else None
 
 
 def run_dvc(root: Path, *command: str) -> str:
