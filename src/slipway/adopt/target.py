@@ -11,6 +11,7 @@ from slipway.schema import Column, ColumnType, Target, Task
 INTEGER_CLASSES = 10  # distinct whole numbers up to which a target is taken for classes
 RECURRING = 5  # times that each of them must recur, on average
 MAX_CLASSES = 100
+AFFIRMATIVE, NEGATIVE = {*TRUE, "+", "pos", "positive"}, {*FALSE, "-", "neg", "negative"}
 
 
 def find_target(table: Table, wishes: Wishes) -> tuple[Target, Finding]:
@@ -91,8 +92,8 @@ def _positive(name: str, classes: tuple[str, ...], counts: dict[str, int], wishe
         raise UserError(
             f"--positive: column {name!r} has no value {wished!r}; it has {' and '.join(map(repr, classes))}"
         )
-    negative, affirmative = sorted(classes, key=lambda item: item.lower() in TRUE)
-    if affirmative.lower() in TRUE and negative.lower() in FALSE:
+    negative, affirmative = sorted(classes, key=lambda item: item.lower() in AFFIRMATIVE)
+    if affirmative.lower() in AFFIRMATIVE and negative.lower() in NEGATIVE:
         return affirmative
     return min(reversed(classes), key=counts.__getitem__)
 
