@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from slipway.errors import UserError
 
-PIPELINE = Path("dvc.yaml")
+PIPELINE, CACHE = Path("dvc.yaml"), Path(".dvc/cache")
 
 
 def repro(words: Sequence[str] = ()) -> None:
@@ -22,6 +22,8 @@ def repro(words: Sequence[str] = ()) -> None:
     Raises:
         UserError: A stage or DVC itself failed; what it said has been shown.
     """
+    if not CACHE.exists():
+        print("First run here: where DVC warns of results that are in no remote, it goes on and makes them.")  # noqa: T201
     _dvc("repro", "--pull", *words)
     # With --pull, DVC takes a stage whose results are missing for unchanged and brings back what its cache holds, but
     # not the reports that git holds: after a stage was killed they would stay away. Without --pull it misses them.

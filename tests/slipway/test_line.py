@@ -78,6 +78,20 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return clone
 
 
+def test_a_clone_of_the_results_makes_the_same_bytes_again(demo, tmp_path):
+    demo("git", "clone", "-q", str(demo.folder), str(tmp_path / "clone"))
+    again = subprocess.run(
+        [sys.executable, "-m", "slipway", "repro"],
+        cwd=tmp_path / "clone",
+        env=demo.environment,
+        capture_output=True,
+        check=False,
+    )
+    assert b"Running stage 'train'" in again.stdout
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path / "clone", capture_output=True, check=True)
+    assert changed.stdout == b""
+
+
 def test_a_fresh_clone_becomes_a_tested_model(demo):
     assert demo.report("metrics.json")["holdout"]["roc_auc"]["value"] > 0.97
     assert (demo.folder / "artifacts/model/model.onnx").exists()

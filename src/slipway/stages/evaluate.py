@@ -160,6 +160,7 @@ def main() -> None:
             predictions_table(frame, prediction, signature).write_parquet(draft)
         write_json(layout.METRICS, {"holdout": holdout})
         write_json(layout.SLICES, by_slice(frame, truth, prediction, signature, settings))
+        # Of this machine rather than of the model, so no output of the stage: it would make every run differ.
         write_json(layout.TIMING, timing(predictor, frame.select(names).head(SINGLE_ROWS)))
         write_plots(layout.PLOTS, signature.task, signature.classes, truth, prediction, weights)
         tracking.record(tracking.training_run(params, training, holdout, layout.MODEL))
