@@ -51,7 +51,7 @@ class Clone:
 
     def commit(self, message: str) -> None:
         self("git", "add", "-A")
-        self("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", message)
+        self("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--allow-empty", "-qm", message)
 
     def repro(self, code: int = 0) -> str:
         return self.slipway("repro", code=code)
