@@ -4,14 +4,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it; it has no types
+
 from slipway.errors import UserError
 
 
 @contextmanager
 def started(stage: str) -> Iterator[None]:
-    """Run a stage's body; a UserError becomes one line on standard error and exit code 2."""
+    """Run a stage's body; a UserError becomes one line on standard error and exit code 2.
+
+    Linear algebra gets one thread: its threads outnumber the cores beside those of the learners and slow long tables
+    down, and the last digits of a model would depend on how many cores there are.
+    """
     try:
-        yield
+        with threadpool_limits(1, "blas"):
+            yield
     except UserError as error:
         print(f"error: {stage}: {error}", file=sys.stderr)  # noqa: T201  # a stage speaks to whoever runs `dvc repro`
         sys.exit(2)

@@ -1,0 +1,32 @@
+"""What every stage runs within."""
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from slipway.errors import UserError
+from slipway.stages import started
+
+
+def blas_threads() -> set[int]:
+    np.dot(np.ones(2), np.ones(2))
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_linear_algebra_gets_one_thread_within_a_stage_and_its_own_number_after_it() -> None:
+    with threadpool_limits(2, "blas"):
+        with started("train"):
+            within = blas_threads()
+        assert (within, blas_threads()) == ({1}, {2})
+
+
+def test_a_mistake_of_the_user_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped, started("train"):
+        raise UserError("params.yaml: train.model: unknown")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "error: train: params.yaml: train.model: unknown\n"
+
+
+def test_a_bug_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError), started("train"):
+        _ = 1 / 0
