@@ -29,7 +29,7 @@ adopt: ready ## Bring your own data: make adopt FILE=my.csv TARGET=churned ARGS=
 	@$(run) slipway adopt "$(FILE)" --target "$(TARGET)" $(ARGS)
 
 test: ready ## Run all tests; coverage of src/ must reach 90 %
-	@$(run) pytest -n 2 --cov $(ARGS)
+	@$(run) pytest -n 2 --dist worksteal --cov $(ARGS)
 
 test-fast: ready ## Run the tests that take seconds
 	@$(run) pytest -m 'not slow' $(ARGS)
