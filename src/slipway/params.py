@@ -103,7 +103,7 @@ class Export(Frozen):
 
     `tolerance` is the greatest difference allowed between the exported file and the fitted pipeline on the training
     rows: absolute for probabilities; for regression, relative to the predictions' standard deviation. `trusted` names
-    the types, besides those of scikit-learn, NumPy, SciPy and `src/model`, that a fitted pipeline may contain.
+    the types, besides those of scikit-learn and `src/model`, that a fitted pipeline may contain.
     """
 
     tolerance: float = Field(1e-4, gt=0)

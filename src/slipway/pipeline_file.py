@@ -11,7 +11,8 @@ import skops.io
 from slipway import layout
 from slipway.errors import UserError
 
-TRUSTED_PACKAGES = {"sklearn", "numpy", "scipy", "model"}
+TRUSTED = {"numpy.dtype"}
+TRUSTED_PACKAGES = {"sklearn", "model"}
 
 
 def pipeline_bytes(pipeline: Any) -> bytes:
@@ -40,21 +41,28 @@ def _renumbered(node: Any, numbers: dict[int, int]) -> Iterator[tuple[str, str]]
 
 
 def types_in(content: bytes) -> tuple[str, ...]:
-    """The types in a skops file that skops does not trust by itself."""
-    return tuple(sorted(skops.io.get_untrusted_types(data=content)))
+    """The types in a skops file that skops does not trust by itself.
+
+    Raises:
+        UserError: It is no skops file.
+    """
+    try:
+        return tuple(sorted(skops.io.get_untrusted_types(data=content)))
+    except Exception as error:  # of a damaged file: whatever zipfile, json or skops stumbles over
+        raise UserError(f"not a skops file ({type(error).__name__}); run `dvc checkout` or `dvc repro`") from None
 
 
 def load_pipeline(content: bytes, trusted: Sequence[str] = ()) -> Any:
-    """Load a skops file, creating nothing but types of the trusted packages and those named.
+    """Load a skops file, creating nothing but types of scikit-learn, of `src/model`, and those named.
 
     Raises:
-        UserError: It holds another type.
+        UserError: It holds another type, or is no skops file.
     """
-    found = types_in(content)
-    foreign = [name for name in found if name.split(".")[0] not in TRUSTED_PACKAGES and name not in trusted]
+    found, known = types_in(content), TRUSTED | set(trusted)
+    foreign = [name for name in found if name.split(".")[0] not in TRUSTED_PACKAGES and name not in known]
     if foreign:
         raise UserError(
-            f"{layout.TRAINED}/pipeline.skops: holds types that are not trusted: {', '.join(foreign[:3])}; "
+            f"the model file holds types that are not trusted: {', '.join(foreign[:3])}; "
             f"if they are yours, name them under export.trusted in {layout.PARAMS}"
         )
     return skops.io.loads(content, trusted=list(found))

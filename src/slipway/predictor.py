@@ -6,7 +6,6 @@ what happens to a row before the model cannot drift apart. It needs NumPy, Pydan
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +15,10 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway.errors import UserError
+from slipway.values import as_text, boolean_of, is_missing, moment_of, number_of
 
 SIGNATURE = "signature.json"
 BATCH_ROWS = 50_000
-TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")  # texts of booleans, in lower case
 MOST = float(np.finfo(np.float32).max)
 MISSING, OTHER = 0, 1  # the codes of a missing and of an unlisted category; the listed ones follow
 
@@ -81,7 +80,7 @@ class ModelFile(_Frozen):
     format: Literal["onnx", "skops"]
     sha256: str
     reason: str | None = None  # why it is not ONNX
-    trusted: tuple[str, ...] = ()  # for skops: the types beyond its defaults that loading may create
+    types: tuple[str, ...] = ()  # for skops: the types in it that skops does not trust by itself
 
 
 class Signature(_Frozen):
@@ -127,15 +126,6 @@ class Prediction:
     labels: npt.NDArray[np.int64] | None
 
 
-def as_text(value: Any) -> str:
-    """The text of a category as YAML, JSON and the tables agree on it: `true`, not `True`; `3`, not `3.0` or `3e0`."""
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, float | np.floating):
-        return np.format_float_positional(value + 0.0, trim="-")  # -0 is 0
-    return str(value).strip()
-
-
 def encode(signature: Signature, columns: Mapping[str, ColumnValues]) -> Matrix:
     """Turn n rows, given as columns, into the model's matrix, shape (n, features), NaN where a value is missing.
 
@@ -176,21 +166,11 @@ def _encode(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tu
     return np.column_stack(columns).astype(np.float32)
 
 
-def is_missing(value: object, markers: tuple[str, ...]) -> bool:
-    """Whether a value means "no value": None, NaN, NaT, empty text or one of the markers."""
-    if value is None:
-        return True
-    if isinstance(value, str):
-        text = value.strip()
-        return not text or text in markers
-    return bool(value != value)  # noqa: PLR0124  # NaN and NaT alone differ from themselves
-
-
 def _numbers(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Values:
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
         numbers = values.astype(np.float64)
     else:
-        read = _boolean if column.type == "boolean" else _number
+        read = boolean_of if column.type == "boolean" else number_of
         given = (np.nan if is_missing(value, markers) else read(value) for value in values)
         numbers = np.fromiter(given, np.float64, len(values))
     wrong = np.isinf(numbers)
@@ -200,22 +180,6 @@ def _numbers(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: t
         row = int(wrong.argmax())
         raise UserError(f"input {column.name!r}, row {row + 1}: {values[row]!r:.80} is not of type {column.type}")
     return numbers
-
-
-def _number(value: Any) -> float:
-    """The number a value stands for; infinite if it stands for none."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return np.inf
-    # Python alone reads 1_000 as a number and "nan" as one that is missing; the tables read neither.
-    return np.inf if isinstance(value, str) and ("_" in value or np.isnan(number)) else number
-
-
-def _boolean(value: object) -> float:
-    """0 or 1; infinite if a value stands for neither."""
-    text = as_text(value).lower()
-    return 1.0 if text in TRUE else 0.0 if text in FALSE else np.inf
 
 
 def _categories(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Matrix:
@@ -231,7 +195,7 @@ def _date_parts(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers
         moments = np.empty(len(values), "datetime64[us]")
         for row, value in enumerate(values):
             try:
-                moments[row] = np.datetime64("NaT") if is_missing(value, markers) else _moment(value)
+                moments[row] = np.datetime64("NaT") if is_missing(value, markers) else moment_of(value)
             except (TypeError, ValueError, OverflowError):
                 raise UserError(
                     f"input {column.name!r}, row {row + 1}: {value!r:.80} is not a date and time in ISO 8601"
@@ -253,29 +217,20 @@ def _date_parts(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers
     return block
 
 
-def _moment(value: object) -> date | np.datetime64:
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value.strip())
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        value = value.astimezone(UTC).replace(tzinfo=None)
-    if not isinstance(value, date | np.datetime64):
-        raise TypeError(value)
-    return value
-
-
 class Predictor:
     """A model file with its signature, ready to run.
 
     Args:
         folder: Holds `signature.json` and the model file it names.
         threads: Threads that one call may use; 0 lets the runtime decide.
+        trusted: Types that a skops file may hold besides those of scikit-learn and `src/model`.
 
     Raises:
         UserError: A file is missing, does not match its signature, or is not a model that can be run.
     """
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
-        self.folder, self._threads = folder, threads
+    def __init__(self, folder: Path, threads: int = 0, trusted: Sequence[str] = ()) -> None:
+        self.folder, self._threads, self._trusted = folder, threads, trusted
         self.signature = load_signature(folder)
         if self.signature.model is None:
             raise UserError(f"{folder / SIGNATURE}: names no model file; run `dvc repro export`")
@@ -317,10 +272,10 @@ class Predictor:
         return run
 
     def _skops(self, content: bytes) -> Callable[[Matrix], Values]:
-        import skops.io
+        from slipway.pipeline_file import load_pipeline
 
-        assert self.signature.model is not None  # noqa: S101
-        pipeline = skops.io.loads(content, trusted=list(self.signature.model.trusted))
+        # Not what the signature names: whoever can swap the file can swap the signature.
+        pipeline = load_pipeline(content, self._trusted)
         method = pipeline.predict if self.signature.task == "regression" else pipeline.predict_proba
         return lambda matrix: np.asarray(method(matrix), np.float64)
 

@@ -9,8 +9,8 @@ import polars as pl
 from pydantic import Field, field_validator, model_validator
 
 from slipway import layout
-from slipway.predictor import as_text
 from slipway.settings import Frozen, load
+from slipway.values import as_text
 
 Task = Literal["binary", "multiclass", "regression"]
 ColumnType = Literal["number", "integer", "boolean", "category", "datetime", "text"]

@@ -9,7 +9,7 @@ import polars as pl
 from slipway import layout
 from slipway.errors import UserError
 from slipway.params import Slice
-from slipway.predictor import as_text
+from slipway.values import as_text
 
 MISSING = "(missing)"
 MAX_VALUES = 20  # a column of numbers with more distinct values is not a list of kinds

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from slipway import layout
 from slipway.errors import UserError
-from slipway.predictor import FALSE, TRUE, as_text
 from slipway.schema import Column, Schema, Source
+from slipway.values import FALSE, TRUE, as_text
 
 ISO_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ")
 

@@ -64,7 +64,7 @@ def texts(*values: Any) -> list[str]:
         ([True, False, None], "boolean"),
         ([1.0, 2.5], "number"),
         ([Decimal("1.50"), Decimal("2.25")], "number"),
-        ([datetime(2024, 1, 1), datetime(2024, 1, 2)], "datetime"),  # noqa: DTZ001
+        ([datetime(2024, 1, 1), datetime(2024, 1, 2)], "datetime"),
         (pl.Series(["a", "b"], dtype=pl.Categorical), "category"),
     ],
 )

@@ -5,7 +5,7 @@ from examples import churned, diabetes, quick, wine
 
 from slipway import layout
 from slipway.encoding import columns_of, target_of
-from slipway.params import Slice
+from slipway.params import Export, Slice
 from slipway.predictor import Predictor, encode
 from slipway.stages.evaluate import by_slice, importance, predictions_table, score, slices_of, timing
 from slipway.stages.export import export
@@ -23,7 +23,7 @@ def shipped(table):
     trained = train(frame, schema, quick())
     names = [column.name for column in trained.signature.inputs]
     matrix = encode(trained.signature, columns_of(frame, names))
-    export(trained.pipeline, trained.signature, matrix, 1e-4)
+    export(trained.pipeline, trained.signature, matrix, Export())
     return Predictor(layout.MODEL), frame, schema, matrix, target_of(frame, schema)
 
 

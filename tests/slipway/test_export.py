@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from slipway import layout
 from slipway.encoding import columns_of
 from slipway.errors import UserError
+from slipway.params import Export
 from slipway.pipeline_file import load_pipeline, pipeline_bytes
 from slipway.predictor import ModelFile, Predictor, encode, load_signature
 from slipway.stages.export import difference, export, reference, write_model
@@ -38,13 +39,16 @@ class Doubled(BaseEstimator, TransformerMixin):
         return np.nan_to_num(np.asarray(X)) * 2
 
 
+OWN = (f"{Doubled.__module__}.Doubled",)
+
+
 @pytest.mark.parametrize("model", ["linear", "hist_gradient_boosting", "random_forest"])
 @pytest.mark.parametrize("table", [churned, diabetes, wine])
 def test_the_exported_file_says_what_the_pipeline_says(table, model):
     frame, schema = table()
     trained = train(frame, schema, quick(model=model))
     matrix = matrix_of(trained, frame)
-    file, report = export(trained.pipeline, trained.signature, matrix, 1e-4)
+    file, report = export(trained.pipeline, trained.signature, matrix, Export())
     assert file.format == "onnx", report["reason"]
     assert report["parity"]["difference"] <= 1e-4
     exported = Predictor(layout.MODEL).predict_matrix(matrix)
@@ -57,7 +61,7 @@ def test_the_same_pipeline_gives_the_same_bytes():
     frame, schema = churned()
     trained = train(frame, schema, quick())
     matrix = matrix_of(trained, frame)
-    digests = {export(trained.pipeline, trained.signature, matrix, 1e-4)[0].sha256 for _ in range(2)}
+    digests = {export(trained.pipeline, trained.signature, matrix, Export())[0].sha256 for _ in range(2)}
     assert len(digests) == 1
 
 
@@ -65,7 +69,7 @@ def test_a_file_beyond_the_tolerance_is_not_shipped_as_onnx():
     frame, schema = churned()
     trained = train(frame, schema, quick(model="random_forest"))
     matrix = matrix_of(trained, frame)
-    file, report = export(trained.pipeline, trained.signature, matrix, 1e-12)
+    file, report = export(trained.pipeline, trained.signature, matrix, Export(tolerance=1e-12))
     assert file.format == "skops"
     assert "differs by" in report["reason"]
     assert "export.tolerance" in report["reason"]
@@ -79,11 +83,13 @@ def test_an_estimator_without_a_converter_ships_as_skops_with_its_types_named():
     matrix = matrix_of(trained, frame)
     y = (frame["churned"] == "yes").cast(pl.Int64).to_numpy()
     own = Pipeline([("doubled", Doubled()), ("model", LogisticRegression())]).fit(matrix, y)
-    file, report = export(own, trained.signature, matrix, 1e-4)
+    file, report = export(own, trained.signature, matrix, Export(trusted=OWN))
     assert file.format == "skops"
     assert "does not convert to ONNX" in report["reason"]
-    assert any(name.endswith("Doubled") for name in file.trusted)
-    assert np.allclose(Predictor(layout.MODEL).predict_matrix(matrix).values, own.predict_proba(matrix))
+    assert file.types[-1] == OWN[0]
+    with pytest.raises(UserError, match="not trusted"):  # what the signature names does not count
+        Predictor(layout.MODEL)
+    assert np.allclose(Predictor(layout.MODEL, trusted=OWN).predict_matrix(matrix).values, own.predict_proba(matrix))
 
 
 def test_a_pipeline_file_with_a_foreign_type_is_refused_unless_it_is_named():
@@ -91,18 +97,25 @@ def test_a_pipeline_file_with_a_foreign_type_is_refused_unless_it_is_named():
     content = pipeline_bytes(own)
     with pytest.raises(UserError, match=r"types that are not trusted: .*Doubled.*export\.trusted"):
         load_pipeline(content)
-    assert load_pipeline(content, [f"{Doubled.__module__}.Doubled"]).predict([[1.0]]).tolist() == [1]
+    assert load_pipeline(content, OWN).predict([[1.0]]).tolist() == [1]
 
 
 def test_a_model_file_that_was_changed_is_refused():
     frame, schema = wine()
     trained = train(frame, schema, quick())
-    export(trained.pipeline, trained.signature, matrix_of(trained, frame), 1e-4)
+    export(trained.pipeline, trained.signature, matrix_of(trained, frame), Export())
     Predictor(layout.MODEL)
     path = layout.MODEL / "model.onnx"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(UserError, match="is not the file its signature was written for"):
         Predictor(layout.MODEL)
+
+
+def test_a_damaged_pipeline_file_is_refused():
+    content = pipeline_bytes(LogisticRegression())
+    assert load_pipeline(content).get_params() == LogisticRegression().get_params()
+    with pytest.raises(UserError, match="not a skops file"):
+        load_pipeline(content[:-30])
 
 
 def test_bytes_that_are_no_model_are_refused_in_one_line():

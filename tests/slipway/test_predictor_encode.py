@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from helpers import schema_of
 from slipway.errors import UserError
-from slipway.predictor import MISSING, OTHER, Coded, DatePart, Input, Signature, as_text, encode
+from slipway.predictor import MISSING, OTHER, Coded, DatePart, Input, Signature, encode
 from slipway.tables import typed
+from slipway.values import as_text
 
 LIMIT = float(np.finfo(np.float32).max)
 

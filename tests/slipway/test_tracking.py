@@ -15,6 +15,7 @@ from examples import churned, quick
 from slipway import layout, tracking
 from slipway.encoding import columns_of
 from slipway.errors import UserError
+from slipway.params import Export
 from slipway.pipeline_file import pipeline_bytes
 from slipway.predictor import encode
 from slipway.stages.export import export
@@ -34,7 +35,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     layout.TRAINED.mkdir(parents=True)
     (layout.TRAINED / "pipeline.skops").write_bytes(pipeline_bytes(trained.pipeline))
     names = [column.name for column in trained.signature.inputs]
-    export(trained.pipeline, trained.signature, encode(trained.signature, columns_of(frame, names)), 1e-4)
+    export(trained.pipeline, trained.signature, encode(trained.signature, columns_of(frame, names)), Export())
     layout.SCHEMA.parent.mkdir(parents=True)
     layout.SCHEMA.write_text("schema", encoding="utf-8")
     layout.DATA_DVC.write_text("outs:\n- md5: abc.dir\n  path: data\n", encoding="utf-8")

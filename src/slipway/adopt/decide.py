@@ -70,10 +70,8 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
         warned = _warnings(table, schema, findings, wishes)
         typed_rows = table.raw.select(typed(name, table.types[name], schema).alias(name) for name in schema.columns)
         typed_rows = typed_rows.drop_nulls(target.column)
-        chosen = pl.Series(sample_rows(found.present))
-        sample = typed_rows if len(chosen) == found.present else typed_rows.filter(pl.int_range(pl.len()).is_in(chosen))
-        frame = sample.collect(engine="streaming")
-        split, held = propose_split(schema, typed_rows, params.split)
+        chosen = pl.Series(sample_rows(found.present)).implode()
+        frame = typed_rows.filter(pl.int_range(pl.len()).is_in(chosen)).collect(engine="streaming")
         scores = single_scores(schema, frame[sample_rows(frame.height, LEAK_ROWS)])
     for name, what in leaking(schema, scores).items():
         if name in wishes.keep:
@@ -83,6 +81,7 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
             column = findings[name].column.model_copy(update={"use": False, "note": what})
             findings[name] = replace(findings[name], column=column)
     schema = _contract(contract, findings)
+    split, held = propose_split(schema, typed_rows, params.split)
     slices = propose_slices(schema, frame, scores)
     sliced = params.evaluate.model_copy(update={"slices": slices})
     params = params.model_copy(update={"split": split, "evaluate": sliced})
@@ -132,6 +131,8 @@ def _undescribable(name: str, dtype: pl.DataType, raw: pl.LazyFrame) -> str | No
         return "holds objects or lists; flatten it to use it"
     if isinstance(dtype, pl.Binary | pl.Time | pl.Duration):
         return f"holds values of type {type(dtype).__name__.lower()}; turn them into numbers or texts to use it"
+    if not name:
+        return "has no name; give it one to use it"
     if name == "*" or (name.startswith("^") and name.endswith("$")):
         return "has a name that means something else to Polars; rename it to use it"
     if dtype.is_float() and (count := raw.select(pl.col(name).is_infinite().sum()).collect(engine="streaming").item()):
@@ -144,8 +145,8 @@ def _contract(contract: Mapping[str, Any], findings: Mapping[str, Finding]) -> S
     try:
         return Schema(columns=columns, **contract)
     except ValidationError as error:
-        notes = [f"{name!r} {column.note}" for name, column in columns.items() if column.note]
-        raise UserError(f"{describe(error)} with --keep ({'; '.join(notes)[:300]})") from None
+        notes = "; ".join(f"{name!r} {column.note}" for name, column in columns.items() if column.note)
+        raise UserError(describe(error) + (f" (--keep COLUMN does): {notes[:300]}" if notes else "")) from None
 
 
 def _warnings(table: Table, schema: Schema, findings: Mapping[str, Finding], wishes: Wishes) -> list[str]:

@@ -6,21 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+import numpy as np
 import polars as pl
 
 from slipway.adopt.texts import COUNT, VALUE, Reading, Table, is_text, read_texts
 from slipway.errors import UserError
-from slipway.predictor import as_text
 from slipway.schema import Column, Task
+from slipway.values import as_text
 
 CLOSED = 20  # a category of at most as many values gets a closed list
 MARGIN = 0.1  # of the range seen, on either side
 RARELY = 0.5  # distinct texts per row above which they hardly ever repeat
 PROSE = 5  # words on average, from which texts that hardly repeat are free text
 
+LARGEST = 1e18  # of a number; a model computes in single precision, and squares it
+
 ID_NAME = re.compile(r"(?i:(.*[ _.-])?(id|uuid|guid))|.*[a-z](Id|ID)")
-KEY_NAME = re.compile(r"(?i:(.*[ _.-])?(id|uuid|guid|key|index|idx|no|nr|rownames?)|unnamed: 0|)|.*[a-z](Id|ID)")
-ROW_NUMBER = re.compile(r"(?i:|unnamed: 0|index|rownames?|row)")
+KEY_NAME = re.compile(r"(?i:(.*[ _.-])?(id|uuid|guid|key|index|idx|no|nr|rownames?)|unnamed: 0)|.*[a-z](Id|ID)")
+ROW_NUMBER = re.compile(r"(?i:unnamed: 0|index|rownames?|row)")
 AMOUNT = r"^[-+]?[$€£]?\s*[-+]?\d[\d.,' ]*\s*[%$€£]?$"
 
 
@@ -176,10 +179,13 @@ def _unfit(name: str, kind: str, values: pl.DataFrame, table: Table) -> str | No
     unique, many = values.height == present, values.height > CLOSED
     if values.height == 1 and present == table.rows:
         return f"constant: always {as_text(values[VALUE][0])[:40]!r}"
-    if kind == "integer" and unique and many:
+    if kind in {"integer", "number"}:
         numbers = table.read(values[VALUE], "number").to_numpy()
-        if KEY_NAME.fullmatch(name) or numbers.max() - numbers.min() < 2 * present:
-            return "looks like an identifier: every row has its own whole number"
+        if np.abs(numbers).max() > LARGEST:
+            return f"holds numbers beyond {LARGEST:g}, too large for a model"
+        own = kind == "integer" and unique and many
+        named = KEY_NAME.fullmatch(name) or numbers.max() - numbers.min() < 2 * present
+        return "looks like an identifier: every row has its own whole number" if own and named else None
     if kind != "category" or not many:
         return None
     return _unfit_text(table.read(values[VALUE], "category"), values[COUNT])

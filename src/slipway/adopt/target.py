@@ -5,8 +5,8 @@ import polars as pl
 from slipway.adopt.infer import Finding, Wishes, in_order, kind_of, range_of
 from slipway.adopt.texts import COUNT, VALUE, Table
 from slipway.errors import UserError
-from slipway.predictor import FALSE, TRUE
 from slipway.schema import Column, ColumnType, Target, Task
+from slipway.values import FALSE, TRUE
 
 INTEGER_CLASSES = 10  # distinct whole numbers up to which a target is taken for classes
 RECURRING = 5  # times that each of them must recur, on average

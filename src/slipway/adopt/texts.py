@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from slipway.predictor import FALSE, TRUE
 from slipway.schema import Column, ColumnType, Schema, Source, Target
 from slipway.tables import present, typed
+from slipway.values import FALSE, TRUE
 
 VALUE, COUNT = "value", "count"
 MARKERS = (

@@ -143,7 +143,7 @@ def main() -> None:
     with started("evaluate"):
         schema, params = load_schema(), load_params()
         settings = params.evaluate.model_copy(update={"slices": slices_of(schema, params)})
-        predictor = Predictor(layout.MODEL)
+        predictor = Predictor(layout.MODEL, trusted=params.export.trusted)
         signature = predictor.signature
         frame = pl.read_parquet(layout.HOLDOUT)
         names = [column.name for column in signature.inputs]

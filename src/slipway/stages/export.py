@@ -11,7 +11,7 @@ from slipway import layout
 from slipway.encoding import columns_of
 from slipway.errors import UserError
 from slipway.files import replaced, write_json, write_text
-from slipway.params import load_params
+from slipway.params import Export, load_params
 from slipway.pipeline_file import load_pipeline, pipeline_bytes, types_in
 from slipway.predictor import (
     SIGNATURE,
@@ -57,7 +57,7 @@ def difference(task: str, exported: Values, fitted: Values) -> float:
 
 
 def export(
-    pipeline: Pipeline, signature: Signature, matrix: Matrix, tolerance: float
+    pipeline: Pipeline, signature: Signature, matrix: Matrix, params: Export
 ) -> tuple[ModelFile, dict[str, Any]]:
     """Write the model file and its signature to `artifacts/model`.
 
@@ -67,21 +67,24 @@ def export(
         pipeline: The fitted pipeline.
         signature: Its signature, without a model file.
         matrix: The encoded training rows, shape (n, features).
-        tolerance: The greatest difference allowed, as `difference` measures it.
+        params: The `export` section of the settings; its tolerance is what `difference` measures.
 
     Returns:
         The model file, and the report: format, parity, size, the reason if it is not ONNX.
     """
     fitted = reference(pipeline, matrix, signature.task)
+
+    def parity() -> float:
+        exported = Predictor(layout.MODEL, trusted=params.trusted).predict_matrix(matrix)
+        return difference(signature.task, exported.values, fitted)
+
     reason, gap = None, None
     try:
         content = to_onnx(pipeline, matrix.shape[1])
         model = write_model(signature, ModelFile(file="model.onnx", format="onnx", sha256=_digest(content)), content)
-        gap = difference(signature.task, Predictor(layout.MODEL).predict_matrix(matrix).values, fitted)
-        if not gap <= tolerance:
-            reason = (
-                f"the ONNX file differs by {gap:.3g} on the training rows, more than export.tolerance ({tolerance:g})"
-            )
+        gap = parity()
+        if not gap <= params.tolerance:
+            reason = f"the ONNX file differs by {gap:.3g}, more than export.tolerance ({params.tolerance:g})"
     except UserError as error:
         reason = str(error)
     except Exception as error:  # converters raise whatever they like, and a project's own estimator may
@@ -89,15 +92,14 @@ def export(
     if reason is not None:
         content = pipeline_bytes(pipeline)
         (layout.MODEL / "model.onnx").unlink(missing_ok=True)
-        file = ModelFile(
-            file="model.skops", format="skops", sha256=_digest(content), reason=reason, trusted=types_in(content)
-        )
+        types = types_in(content)
+        file = ModelFile(file="model.skops", format="skops", sha256=_digest(content), reason=reason, types=types)
         model = write_model(signature, file, content)
-        gap = difference(signature.task, Predictor(layout.MODEL).predict_matrix(matrix).values, fitted)
+        gap = parity()
     report = {
         "format": model.format,
         "reason": reason,
-        "parity": {"difference": gap, "tolerance": tolerance, "rows": len(matrix)},
+        "parity": {"difference": gap, "tolerance": params.tolerance, "rows": len(matrix)},
         "bytes": len(content),
     }
     return model, report
@@ -127,7 +129,7 @@ def main() -> None:
         names = [column.name for column in signature.inputs]
         frame = pl.read_parquet(layout.TRAIN, columns=names)
         matrix = encode(signature, columns_of(frame, names))
-        model, report = export(pipeline, signature, matrix, params.export.tolerance)
+        model, report = export(pipeline, signature, matrix, params.export)
         write_json(layout.EXPORT_REPORT, report)
         if model.reason is not None:
             warn("export", f"the model ships as skops, not ONNX: {model.reason}")
