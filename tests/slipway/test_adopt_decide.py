@@ -1,0 +1,344 @@
+"""What `adopt` decides about whole tables, and that the contract accepts the table that it was inferred from."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from examples import churn, diabetes
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_breast_cancer, load_wine
+
+from slipway.adopt.decide import Adoption, decide
+from slipway.adopt.infer import Wishes
+from slipway.adopt.write import schema_text
+from slipway.errors import UserError
+from slipway.params import Params
+from slipway.schema import load_schema
+from slipway.stages.prepare import prepare
+
+RNG = np.random.default_rng(3)
+ROWS = 300
+
+
+def decided(path: Path, target: str = "y", **wishes: Any) -> Adoption:
+    scratch = path.parent / "scratch"
+    scratch.mkdir(exist_ok=True)
+    return decide(path, Wishes(target, **wishes), Params(), scratch)
+
+
+def adopted(folder: Path, frame: pl.DataFrame, target: str = "y", **wishes: Any) -> Adoption:
+    """Decide about a frame as a Parquet file."""
+    frame.write_parquet(folder / "t.parquet")
+    return decided(folder / "t.parquet", target, **wishes)
+
+
+def prepared(adoption: Adoption, folder: Path) -> dict[str, Any]:
+    """Write the contract, read it, and hold the table against it."""
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    for file in adoption.files:
+        (data / file.name).write_bytes(file.read_bytes())
+    (folder / "schema.yaml").write_text(schema_text(adoption), encoding="utf-8")
+    schema = load_schema(folder / "schema.yaml")
+    assert schema == adoption.schema
+    params = Params(split=adoption.proposal.split)
+    return prepare(schema, params, data, folder / "train.parquet", folder / "holdout.parquet")
+
+
+def plain(**columns: Any) -> pl.DataFrame:
+    """Rows with one informative number `x` and a binary target `y`."""
+    x = RNG.normal(size=ROWS)
+    y = np.where(x + RNG.logistic(size=ROWS) > 0, "yes", "no")
+    return pl.DataFrame({"x": x} | columns | {"y": columns.get("y", y)})
+
+
+def test_a_table_with_spaces_before_its_cells_and_question_marks(tmp_path):
+    kinds, incomes = ["Private", "?", "State-gov"], ["<=50K", ">50K"]
+    rows = [f"{17 + n % 70}, {kinds[n % 3]}, {n * n % 60}, Oslo, {incomes[n * n % 7 > 3]}" for n in range(120)]
+    (tmp_path / "adult.data").write_text("\n".join(["age, workclass, hours-per-week, native-country, income", *rows]))
+    adoption = decided(tmp_path / "adult.data", " income", positive="<=50K")
+    schema = adoption.schema
+    assert schema.missing == ("?",)
+    assert schema.target.classes == (">50K", "<=50K")
+    assert schema.columns[" workclass"].categories == ("Private", "State-gov")
+    assert schema.columns[" workclass"].nullable
+    assert schema.source.files == "*.data"
+    assert prepared(adoption, tmp_path)["missing"] == {" workclass": 40}
+
+
+def test_a_table_with_semicolons_decimal_commas_and_umlauts(tmp_path):
+    rows = [f"{n % 7},{n % 10};Möbel {n % 3};{'ja' if n % 2 else 'nein'};{n % 28 + 1:02d}.03.2021" for n in range(90)]
+    (tmp_path / "kredit.csv").write_bytes(
+        "\r\n".join(["Betrag (€);Zweck;gut?;am", *rows]).replace("€", "E").encode("latin-1")
+    )
+    adoption = decided(tmp_path / "kredit.csv", "gut?", task="binary", sensitive=("Zweck",))
+    columns = adoption.schema.columns
+    assert (columns["Betrag (E)"].type, columns["Zweck"].categories) == ("number", ("Möbel 0", "Möbel 1", "Möbel 2"))
+    assert columns["am"].format == "%d.%m.%Y"
+    assert adoption.proposal.slices[0].column == "Zweck"
+    assert any("Latin-1" in warning for warning in adoption.warnings)
+    assert prepared(adoption, tmp_path)["rows"]["train"] > 0
+
+
+def test_json_lines_of_mixed_values(tmp_path):
+    lines = [
+        {
+            "x": n % 30 if n % 5 else None,
+            "mix": "unknown" if n % 40 == 0 else n,
+            "tags": [1],
+            "o": {"a": 1},
+            "y": n % 3 == 0,
+        }
+        for n in range(200)
+    ]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    adoption = decided(tmp_path / "t.jsonl")
+    assert set(adoption.left_out) == {"tags", "o"}
+    assert (adoption.schema.columns["x"].nullable, adoption.schema.missing) == (True, ("unknown",))
+    assert adoption.schema.target.classes == ("false", "true")
+    assert prepared(adoption, tmp_path)["columns left out"] == ["o", "tags"]
+    with pytest.raises(UserError, match="column 'tags' holds objects or lists"):
+        decided(tmp_path / "t.jsonl", sensitive=("tags",))
+
+
+def test_parquet_with_types_of_its_own(tmp_path):
+    moments = [date(2020, 1, 1) + timedelta(days=n) for n in range(ROWS)]
+    frame = plain(
+        price=pl.Series([f"{n}.50" for n in range(ROWS)]).str.to_decimal(scale=2),
+        kind=pl.Series(["a", "b", None] * (ROWS // 3), dtype=pl.Categorical),
+        zoned=pl.Series(moments).cast(pl.Datetime("ms")).dt.replace_time_zone("Europe/Oslo"),
+        flag=pl.Series([0, 1] * (ROWS // 2), dtype=pl.Int8),
+        nan=[float("nan"), *[1.5, 2.5] * (ROWS // 2)][:ROWS],
+        endless=[float("inf"), *[1.0] * (ROWS - 1)],
+        lasting=pl.Series([timedelta(hours=n) for n in range(ROWS)]),
+        nothing=pl.Series([None] * ROWS),
+    )
+    adoption = adopted(tmp_path, frame)
+    types = {name: column.type for name, column in adoption.schema.columns.items()}
+    assert (types["price"], types["kind"], types["zoned"], types["flag"]) == (
+        "number",
+        "category",
+        "datetime",
+        "boolean",
+    )
+    assert set(adoption.left_out) == {"endless", "lasting"}
+    assert not adoption.schema.columns["nothing"].use
+    assert adoption.schema.columns["nan"].nullable
+    assert prepared(adoption, tmp_path)["missing"]["kind"] == ROWS // 3
+
+
+def test_a_folder_of_files_is_one_table(tmp_path):
+    (tmp_path / "in").mkdir()
+    frame = plain()
+    frame.head(100).write_csv(tmp_path / "in/a.csv")
+    frame.tail(200).write_csv(tmp_path / "in/b.csv")
+    adoption = decided(tmp_path / "in")
+    assert (adoption.rows, adoption.schema.source.files) == (ROWS, "*.csv")
+    assert sum(prepared(adoption, tmp_path)["rows"].values()) == ROWS
+    pl.DataFrame({"x": [1], "z": [2]}).write_csv(tmp_path / "in/c.csv")
+    with pytest.raises(UserError, match="columns differ"):
+        decided(tmp_path / "in")
+
+
+def test_a_column_that_gives_the_target_away_is_kept_from_the_model_until_confirmed(tmp_path):
+    frame = plain().with_columns(reason=pl.when(pl.col("y") == "yes").then(pl.lit("moved")))
+    adoption = adopted(tmp_path, frame)
+    assert "x" in adoption.schema.features
+    assert "reason" not in adoption.schema.features
+    assert "may leak" in str(adoption.schema.columns["reason"].note)
+    assert any("--keep 'reason'" in warning for warning in adoption.warnings)
+    assert "reason" in adopted(tmp_path, frame, keep=("reason",)).schema.features
+
+
+def test_a_copy_of_a_number_leaks_and_a_mere_correlate_does_not(tmp_path):
+    y = RNG.lognormal(size=ROWS)
+    frame = pl.DataFrame(
+        {"net": y / 1.25, "close": np.log(y) + RNG.normal(scale=0.1, size=ROWS), "x": RNG.normal(size=ROWS), "y": y}
+    )
+    schema = adopted(tmp_path, frame).schema
+    assert set(schema.features) == {"close", "x"}
+
+
+def test_a_table_that_holds_nothing_but_leaks_says_how_to_go_on(tmp_path):
+    frame = plain().drop("x").with_columns(same=pl.col("y"))
+    with pytest.raises(UserError, match=r"no column is left .*--keep .*'same' may leak"):
+        adopted(tmp_path, frame)
+
+
+def test_strong_columns_of_the_demo_and_of_other_known_tables_are_no_leaks(tmp_path):
+    cancer, wine = load_breast_cancer(as_frame=True).frame, load_wine(as_frame=True).frame
+    for frame, target in (
+        (pl.from_pandas(cancer), "target"),
+        (pl.from_pandas(wine), "target"),
+        (diabetes()[0], "progression"),
+    ):
+        schema = adopted(tmp_path, frame, target).schema
+        assert len(schema.features) == frame.width - 1
+
+
+def test_gates_lie_between_a_guess_and_what_the_model_reached(tmp_path):
+    adoption = adopted(tmp_path, pl.from_pandas(load_breast_cancer(as_frame=True).frame), "target")
+    assert 0.8 < adoption.proposal.metrics["roc_auc"].min < 0.995
+    assert adoption.proposal.metrics["log_loss"].max < 0.5
+    gates = adopted(tmp_path, diabetes()[0], "progression").proposal.metrics
+    assert 0.1 < gates["r2"].min < 0.48
+    assert 44 < gates["mae"].max < 60
+
+
+def test_a_model_that_is_no_better_than_a_guess_is_called_so(tmp_path):
+    frame = plain().with_columns(pl.Series("y", RNG.choice(["no", "yes"], ROWS)))
+    told = " ".join(adopted(tmp_path, frame).warnings)
+    assert "does not clearly beat a guess: roc_auc" in told
+    assert "does not clearly beat a guess: roc_auc" not in " ".join(adopted(tmp_path, plain()).warnings)
+
+
+def test_slices_are_sensitive_columns_then_kinds_then_one_number(tmp_path):
+    frame = churn(600)
+    names = [cut.column for cut in adopted(tmp_path, frame, "churned", sensitive=("age (years)",)).proposal.slices]
+    assert names[0] == "age (years)"
+    assert {"city", "member"} <= set(names)
+    assert names[-1] == "visits"
+    assert "postcode" not in names
+
+
+def test_the_split_by_time_holds_out_the_latest_fifth(tmp_path):
+    frame = plain(at=[date(2020, 1, 1) + timedelta(days=n // 2) for n in range(ROWS)])
+    adoption = adopted(tmp_path, frame, time="at")
+    assert adoption.proposal.split.strategy == "time"
+    assert prepared(adoption, tmp_path)["rows"]["holdout"] == ROWS / 5
+    with pytest.raises(UserError, match="one moment only"):
+        adopted(tmp_path, plain(at=[date(2020, 1, 1)] * ROWS), time="at")
+    late = ["no"] * (ROWS - 30) + ["yes"] * 30
+    with pytest.raises(UserError, match="there is no row of class 'yes'"):
+        adopted(tmp_path, frame.with_columns(pl.Series("y", late)), time="at")
+
+
+def test_the_split_by_group_keeps_groups_whole_and_needs_enough_of_them(tmp_path):
+    adoption = adopted(tmp_path, plain(patient=[n % 12 for n in range(ROWS)]), group="patient")
+    rows = prepared(adoption, tmp_path)["rows"]
+    assert adoption.proposal.split.strategy == "group"
+    assert 0.1 <= rows["holdout"] / ROWS <= 0.4
+    with pytest.raises(UserError, match="too few groups of 'patient'"):
+        adopted(tmp_path, plain(patient=["one"] * ROWS), group="patient")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rare_class_always_has_rows_to_learn_from(tmp_path, seed):
+    classes = np.array(["a", "b"] * (ROWS // 2), dtype=object)
+    classes[np.random.default_rng(seed).integers(ROWS)] = "rare"
+    adoption = adopted(tmp_path, plain(y=classes.astype(str)))
+    assert any("class 'rare' has only 1 rows" in warning for warning in adoption.warnings)
+    prepared(adoption, tmp_path)
+    assert "rare" in pl.read_parquet(tmp_path / "train.parquet")["y"].to_list()
+
+
+def test_rows_without_a_target_are_counted(tmp_path):
+    y = [None if n % 10 == 0 else str(n % 2) for n in range(ROWS)]
+    adoption = adopted(tmp_path, plain(y=y))
+    assert "30 rows have no 'y'; `prepare` drops them (data.null_target)" in adoption.warnings
+    assert prepared(adoption, tmp_path)["rows"]["without target"] == 30
+
+
+def test_a_long_table_is_tried_on_a_sample_of_which_every_run_draws_the_same(tmp_path):
+    x = RNG.normal(size=50_000)
+    frame = pl.DataFrame({"x": x, "y": (x + RNG.normal(size=50_000) > 0).astype(int)})
+    first, second = (adopted(tmp_path, frame) for _ in range(2))
+    assert first.proposal == second.proposal
+    assert first.rows == 50_000
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,y\n", "has columns but no rows"),
+        ("a,y\n1,x\n2\n", "Expected 2 columns"),
+        ('a,y\n1,"x\n2,z\n', "never ends"),
+        ("a,y,a\n1,x,2\n", "'a' twice"),
+        ("a,z\nu,v\n", "--target: there is no column 'y'"),
+        ("a,y\n" + "u,x\nv,z\n" * 5, "only 10 rows have a target"),
+        ("a,y\n" + "u,x\nv,x\n" * 50, "holds one value only, 'x'"),
+        ("a,y\n" + "u,\nv,\n" * 50, "has no value in any row"),
+        ("a,y\n" + "u,x\nv,x\n" * 50 + "w,z\n", "class 'z' of 'y' has 1 rows"),
+        ("a,y\n" + "u,x\nu,z\n" * 50, "no column is left"),
+    ],
+)
+def test_a_table_that_cannot_be_learned_from_is_one_line(tmp_path, content, message):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(UserError, match=message) as refused:
+        decided(tmp_path / "t.csv")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_broken_parquet_file_is_one_line(tmp_path):
+    plain().write_parquet(tmp_path / "t.parquet")
+    whole = (tmp_path / "t.parquet").read_bytes()
+    (tmp_path / "t.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"t\.parquet: cannot be read"):
+        decided(tmp_path / "t.parquet")
+
+
+WORDS = st.text(st.characters(blacklist_categories=("Cc", "Cs")), max_size=12)
+CELLS = {
+    "integer": st.integers(-(10**6), 10**6).map(str),
+    "number": st.floats(allow_nan=False, allow_infinity=False).map(str),
+    "word": WORDS,
+    "few": st.sampled_from(
+        ["a", "B", "True", "no", "1.0", "2", "é, ü", "'", '"', "null", "~", "0x1F", "1e3", "# x", "a: b"]
+    ),
+    "boolean": st.sampled_from(["yes", "no", "True", "false"]),
+    "date": st.dates(date(1900, 1, 1), date(2100, 1, 1)).map(lambda day: day.strftime("%d/%m/%Y")),
+    "marked": st.sampled_from(["?", "NA", "-", "", "3", "7.5"]),
+    "mixed": st.one_of(st.integers(0, 10**4).map(str), st.sampled_from(["unknown", "n/a", "100+"]), WORDS),
+}
+NAMES = st.text(st.characters(blacklist_categories=("Cc", "Cs")), max_size=15).filter(
+    lambda name: name not in {"y", "*", "x"} and not (name.startswith("^") and name.endswith("$"))
+)
+
+
+@st.composite
+def messy_tables(draw: st.DrawFn) -> pl.DataFrame:
+    """Texts of every sort under names of every sort, beside one number and a target that can be learned."""
+    rows = draw(st.integers(40, 80))
+    columns: dict[str, Any] = {"x": [str(n * 37 % 101 / 7) for n in range(rows)]}
+    for name in draw(st.lists(NAMES, min_size=1, max_size=4, unique=True)):
+        cells = CELLS[draw(st.sampled_from(sorted(CELLS)))]
+        some = draw(st.lists(cells, min_size=1, max_size=draw(st.sampled_from([1, 3, 40]))))
+        columns[name] = [some[n % len(some)] for n in range(rows)]
+    kind = draw(st.sampled_from(["classes", "numbers", "whole"]))
+    targets = {
+        "classes": ["no", "yes", "no"],
+        "numbers": ["1.5", "2.75", "8", "0.25", "11", "13.5", "7"],
+        "whole": ["1", "2", "3"],
+    }
+    return pl.DataFrame(columns | {"y": [targets[kind][n * n % len(targets[kind])] for n in range(rows)]})
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(frame=messy_tables(), parquet=st.booleans())
+def test_the_contract_accepts_the_table_that_it_was_inferred_from(tmp_path_factory, frame, parquet):
+    folder = tmp_path_factory.mktemp("messy")
+    path = folder / ("t.parquet" if parquet else "t.csv")
+    frame.write_parquet(path) if parquet else frame.write_csv(path, quote_style="always")
+    adoption = decided(path)
+    rows = prepared(adoption, folder)["rows"]
+    assert sum(rows.values()) == frame.height
+
+
+def test_a_contract_refuses_what_was_not_in_the_table(tmp_path):
+    """The twin of the test above: the ranges and categories are no formality."""
+    frame = plain(kind=["a", "b", "c"] * (ROWS // 3))
+    adoption = adopted(tmp_path, frame)
+    pl.concat([frame, frame.head(1).with_columns(x=pl.lit(99.0))]).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(UserError, match="above the maximum"):
+        prepared(adoption, tmp_path)
+    pl.concat([frame, frame.head(1).with_columns(kind=pl.lit("d"))]).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(UserError, match="unknown category 'd'"):
+        prepared(adoption, tmp_path)
