@@ -26,7 +26,7 @@ columns:
     "dvc.lock": "schema: '2.0'\nstages: {one: {cmd: echo, params: {params.yaml: {train.seed: 0}}}}\n",
 }
 SCHEMA = SOUND["src/model/schema.yaml"]
-SECRET = "AKIA" + "J7Q2XMPL5TZ4W3NB"  # in two parts, so that the hook lets this file pass
+LEAK = "AKIA" + "J7Q2XMPL5TZ4W3NB"  # in two parts, so that the hook lets this file pass
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ VIOLATIONS = [
     ("check-yaml", "new.yaml", "a: [1\n", "while parsing"),
     ("check-json", "new.json", '{"a": 1,}\n', "Failed to json decode"),
     ("check-toml", "new.toml", "a = \n", "Invalid value"),
-    ("secrets", "src/model/new.py", f'"""New."""\n\nKEY = "{SECRET}"\n', "AWS Access Key"),
+    ("secrets", "src/model/new.py", f'"""New."""\n\nKEY = "{LEAK}"\n', "AWS Access Key"),
     ("large-files", "new.txt", "0123456789\n" * 60_000, "new.txt (645 KB) exceeds 500 KB"),
     ("merge-conflicts", "README.md", "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> other\n", "Merge conflict string"),
     ("end-of-file", "README.md", "text", "Fixing README.md"),
