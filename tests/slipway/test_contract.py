@@ -114,7 +114,7 @@ def allowed(row: dict[str, Any]) -> bool:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.one_of(st.just(SOUND), VALUES), min_size=1, max_size=6))
 def test_the_verdict_is_that_over_every_row(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     raw = table(rows)

@@ -182,7 +182,7 @@ def test_every_change_is_found_where_it_is_and_dvc_agrees(name: str, project: Pa
     assert stale_by_dvc(project) == {stage for stage, _, _ in expected}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.sets(st.sampled_from(["command", "value", "new parameter", "code", "code below", "data", "entry"])))
 def test_several_changes_are_found_together(names: set[str], pipeline: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "project", ignore_errors=True)

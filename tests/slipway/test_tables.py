@@ -65,7 +65,7 @@ def test_latin_1_is_read_where_the_contract_says_so_and_refused_where_not(tmp_pa
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=5), separator=st.sampled_from(",;\t|"))
 def test_every_cell_of_a_csv_file_arrives_as_written(
     rows: list[tuple[str, str]], separator: str, tmp_path: Path
