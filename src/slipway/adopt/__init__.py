@@ -46,10 +46,12 @@ def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
         }
         for place, text in drafts.items():
             write_text(scratch / place, text)
-        written = load_params(scratch / layout.PARAMS)
-        if (written.split, written.evaluate.slices) != (adoption.proposal.split, adoption.proposal.slices):
-            raise UserError(f"{layout.PARAMS}: cannot be edited; write its sections as indented blocks, a key a line")
-        check_settings(written, load_schema(scratch / layout.SCHEMA))
+        try:
+            check_settings(load_params(scratch / layout.PARAMS), load_schema(scratch / layout.SCHEMA))
+        except UserError:
+            raise UserError(
+                f"{layout.PARAMS}: cannot be edited; write its sections as blocks, one key a line"
+            ) from None
         replace_data(adoption.files, scratch)
         for place, text in drafts.items():
             write_text(place, text)

@@ -44,12 +44,11 @@ def refuse_overwriting(paths: Sequence[Path]) -> None:
     command = ["git", "status", "--porcelain", "-z", "--", *map(str, paths)]
     status = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
     changed = [entry[3:] for entry in status.split("\0") if entry]
-    if any(path.is_file() for path in layout.DATA.glob("**/*")):
-        if layout.DATA_DVC.exists():
-            found = json.loads(run_dvc(Path(), "status", "--json", str(layout.DATA_DVC)))
-            changed += [f"{layout.DATA}/"] if '"modified"' in json.dumps(found) else []
-        else:
-            changed.append(f"{layout.DATA}/")
+    if layout.DATA_DVC.exists():
+        found = json.loads(run_dvc(Path(), "data", "status", "--json")).get("uncommitted", {}).get("modified", [])
+        changed += [name for name in found if name.rstrip("/") == str(layout.DATA)]
+    elif any(layout.DATA.glob("*")):
+        changed.append(f"{layout.DATA}/")
     if changed:
         raise UserError(
             f"{', '.join(changed)}: would be overwritten, but holds changes that are not committed; "
@@ -111,7 +110,8 @@ def params_text(now: str, proposal: Proposal) -> str:
     """`params.yaml`, given as text, with its data part replaced; every other line stays as it is."""
     split = proposal.split
     cutoff = None if split.cutoff is None else split.cutoff.isoformat().removesuffix("T00:00:00")
-    text = _put(now, ("split", "strategy"), split.strategy)
+    text = now if now.endswith("\n") or not now else now + "\n"
+    text = _put(text, ("split", "strategy"), split.strategy)
     text = _put(text, ("split", "salt"), DoubleQuotedScalarString(split.salt))
     text = _put(text, ("split", "cutoff"), cutoff)
     cuts = [

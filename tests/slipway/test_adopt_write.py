@@ -1,0 +1,102 @@
+"""`adopt` writes two YAML files for people: what is theirs stays, and what is written reads back as it was meant."""
+
+import difflib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import ROOT
+from slipway.adopt.propose import Proposal
+from slipway.adopt.write import params_text
+from slipway.params import Bound, Params, Slice, Split, load_params
+
+
+def read(folder: Path, text: str) -> Params:
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    return load_params(folder / "params.yaml")
+
+
+def proposal(**changes: Any) -> Proposal:
+    gates = {"metrics": {"r2": Bound(min=0.25)}, "worst_slice": {"mae": Bound(max=12)}}
+    reasons = {"metrics.r2": "0.5 ± 0.1", "worst_slice.mae": "9: the worst"}
+    slices = (Slice(column="a: b"), Slice(column="größe", bins=(1, 2.5)))
+    return Proposal(
+        **{"split": Split(salt="7"), "slices": slices, "min_holdout_rows": 20, "reasons": reasons} | gates | changes
+    )
+
+
+def test_the_data_part_of_the_settings_is_replaced_and_nothing_else(tmp_path):
+    before = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    after = params_text(before, proposal())
+    params = read(tmp_path, after)
+    assert (params.split, params.evaluate.slices) == (proposal().split, proposal().slices)
+    assert (params.gates.metrics, params.gates.worst_slice) == (proposal().metrics, proposal().worst_slice)
+    assert params.gates.data.min_holdout_rows == 20
+    changed = [line[2:].strip() for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
+    parts = (
+        "salt",
+        "- column",
+        "bins",
+        "roc_auc",
+        "f1",
+        "log_loss",
+        "balanced_accuracy",
+        "r2",
+        "mae",
+        "min_holdout_rows",
+    )
+    assert all(line.startswith(parts) for line in changed)
+    assert "r2: {min: 0.25} # 0.5 ± 0.1" in changed
+
+
+def test_a_cutoff_comes_and_goes(tmp_path):
+    before = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    for cutoff in (datetime(2024, 5, 1), datetime(2024, 5, 1, 12, 30, 0, 250)):
+        by_time = params_text(before, proposal(split=Split(strategy="time", cutoff=cutoff)))
+        assert read(tmp_path, by_time).split.cutoff == cutoff
+        assert params_text(by_time, proposal()) == params_text(before, proposal())
+
+
+def test_writing_the_same_again_changes_nothing():
+    once = params_text((ROOT / "params.yaml").read_text(encoding="utf-8"), proposal())
+    assert params_text(once, proposal()) == once
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "# mine\n",
+        "train:\n  model: linear # keep\n",
+        "gates:\n  data:\n    max_drift: 0.5 # keep\n",
+        "evaluate:\n  slices:\n  - column: x\n  - column: y # gone\n#keep\ngates:\n    metrics:\n        f1: {min: 1}",
+        "split:\n  holdout: 0.3\n  # keep\n\n\nevaluate:\n  seed: 3",
+    ],
+)
+def test_other_layouts_of_the_settings_are_edited_too(tmp_path, before):
+    after = params_text(before, proposal())
+    params = read(tmp_path, after)
+    assert params.split.strategy == "hash"
+    assert params.evaluate.slices == proposal().slices
+    assert params.gates.metrics == proposal().metrics
+    assert after.count("keep") == before.count("keep")
+    assert "gone" not in after
+    if "0.3" in before:
+        assert params.split.holdout == 0.3
+
+
+names = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=20)
+
+
+@given(
+    names=st.lists(names, unique=True, max_size=3),
+    edges=st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=4, unique=True),
+)
+def test_any_column_can_be_a_slice(tmp_path_factory, names, edges):
+    slices = tuple(Slice(column=name, bins=tuple(sorted(edges))) for name in names)
+    text = params_text("evaluate:\n  seed: 1\n", proposal(slices=slices))
+    assert read(tmp_path_factory.getbasetemp(), text).evaluate.slices == slices
