@@ -57,22 +57,22 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
         table, files, left_out = _read(path, wishes, scratch)
         target, found = find_target(table, wishes)
         others, unfit = find_columns(table, wishes)
-        findings = {name: found if name == target.column else others[name] for name in table.types if name not in unfit}
-        named = wishes.id or find_id(others, table.rows)
-        if named is not None:
-            plain = findings[named].column.model_copy(update={"use": True, "note": None})
-            findings[named] = replace(findings[named], column=plain)
-        contract = {
-            "source": table.source, "missing": table.missing, "target": target, "id": named, "time": wishes.time,
-            "group": wishes.group, "sensitive": wishes.sensitive,
-        }  # fmt: skip
-        schema = _contract(contract, findings)
-        warned = _warnings(table, schema, findings, wishes)
-        typed_rows = table.raw.select(typed(name, table.types[name], schema).alias(name) for name in schema.columns)
-        typed_rows = typed_rows.drop_nulls(target.column)
-        chosen = pl.Series(sample_rows(found.present)).implode()
-        frame = typed_rows.filter(pl.int_range(pl.len()).is_in(chosen)).collect(engine="streaming")
-        scores = single_scores(schema, frame[sample_rows(frame.height, LEAK_ROWS)])
+    findings = {name: found if name == target.column else others[name] for name in table.types if name not in unfit}
+    named = wishes.id or find_id(others, table.rows)
+    if named is not None:
+        plain = findings[named].column.model_copy(update={"use": True, "note": None})
+        findings[named] = replace(findings[named], column=plain)
+    contract = {
+        "source": table.source, "missing": table.missing, "target": target, "id": named, "time": wishes.time,
+        "group": wishes.group, "sensitive": wishes.sensitive,
+    }  # fmt: skip
+    schema = _contract(contract, findings)
+    warned = _warnings(table, schema, found, wishes)
+    rows = table.raw.select(typed(name, table.types[name], schema).alias(name) for name in schema.columns)
+    rows = rows.drop_nulls(target.column)
+    chosen = pl.Series(sample_rows(found.present)).implode()
+    frame = rows.filter(pl.int_range(pl.len()).is_in(chosen)).collect(engine="streaming")
+    scores = single_scores(schema, frame[sample_rows(frame.height, LEAK_ROWS)])
     for name, what in leaking(schema, scores).items():
         if name in wishes.keep:
             warned.append(f"{name!r} {what}; kept as asked")
@@ -81,21 +81,27 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
             column = findings[name].column.model_copy(update={"use": False, "note": what})
             findings[name] = replace(findings[name], column=column)
     schema = _contract(contract, findings)
-    split, held = propose_split(schema, typed_rows, params.split)
+    proposal, doubts = _propose(schema, rows, frame, scores, params)
+    return Adoption(
+        path.name, tuple(files), table.rows, schema, findings, left_out | unfit, proposal, (*warned, *doubts)
+    )
+
+
+def _propose(
+    schema: Schema, rows: pl.LazyFrame, frame: pl.DataFrame, scores: Mapping[str, float], params: Params
+) -> tuple[Proposal, list[str]]:
+    """The part of the settings that depends on the table, and warnings."""
+    split, held = propose_split(schema, rows, params.split)
     slices = propose_slices(schema, frame, scores)
     sliced = params.evaluate.model_copy(update={"slices": slices})
     params = params.model_copy(update={"split": split, "evaluate": sliced})
     trial = run_trial(schema, frame, params)
-    metrics, reasons, doubts = propose_gates(target.task, trial)
-    expected = int(found.present * held)
-    worst, slice_reasons = propose_slice_gate(schema, frame, trial, params, expected)
-    if expected < 2 * HOLDOUT_ROWS:
-        warned.append(f"only about {expected} rows are held out, so intervals will be wide and gates coarse")
-    least = max(1, min(HOLDOUT_ROWS, expected // 2))
-    proposal = Proposal(split, slices, metrics, worst, least, reasons | slice_reasons)
-    return Adoption(
-        path.name, tuple(files), table.rows, schema, findings, left_out | unfit, proposal, (*warned, *doubts)
-    )
+    metrics, reasons, warned = propose_gates(schema.target.task, trial)
+    worst, slice_reasons = propose_slice_gate(schema, frame, trial, params, held)
+    if held < 2 * HOLDOUT_ROWS:
+        warned.append(f"only {held} rows are held out, so intervals will be wide and gates coarse")
+    least = max(1, min(HOLDOUT_ROWS, held // 2))
+    return Proposal(split, slices, metrics, worst, least, reasons | slice_reasons), warned
 
 
 def _read(path: Path, wishes: Wishes, scratch: Path) -> tuple[Table, list[Path], dict[str, str]]:
@@ -149,19 +155,18 @@ def _contract(contract: Mapping[str, Any], findings: Mapping[str, Finding]) -> S
         raise UserError(describe(error) + (f" (--keep COLUMN does): {notes[:300]}" if notes else "")) from None
 
 
-def _warnings(table: Table, schema: Schema, findings: Mapping[str, Finding], wishes: Wishes) -> list[str]:
-    target, found = schema.target, findings[schema.target.column]
-    warned = []
+def _warnings(table: Table, schema: Schema, found: Finding, wishes: Wishes) -> list[str]:
+    target, warned = schema.target, []
     if found.present < LEAST_ROWS:
         raise UserError(f"only {found.present} rows have a target; a model needs {LEAST_ROWS} or more")
     if missing := table.rows - found.present:
         warned.append(f"{missing} rows have no {target.column!r}; `prepare` drops them (data.null_target)")
-    for name, count in found.values.iter_rows() if target.classes else ():
+    for name, count in found.classes.items():
         if count < 3 and target.task == "binary":
             raise UserError(f"class {name!r} of {target.column!r} has {count} rows; a model needs more of both classes")
         if count < RARE:
             warned.append(f"class {name!r} has only {count} rows; its scores will be little more than chance")
-    if target.task == "multiclass" and findings[target.column].column.type == "integer" and wishes.task is None:
+    if target.task == "multiclass" and found.column.type == "integer" and wishes.task is None:
         warned.append(f"the whole numbers of {target.column!r} are taken for classes; --task regression predicts them")
     if table.source.encoding == "latin-1":
         warned.append("the text is not UTF-8 and was read as Latin-1; check letters with accents")

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 import numpy as np
@@ -59,16 +59,13 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a column was found to be. `values` are its distinct values with counts, most frequent first."""
+    """What a column was found to be. `classes` are those of a target, with their rows."""
 
     column: Column
-    values: pl.DataFrame
+    present: int  # rows with a value
+    distinct: int
     remark: str = ""
-
-    @property
-    def present(self) -> int:
-        """The number of rows that have a value."""
-        return int(self.values[COUNT].sum())
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_columns(table: Table, wishes: Wishes) -> tuple[dict[str, Finding], dict[str, str]]:
@@ -89,18 +86,17 @@ def find_columns(table: Table, wishes: Wishes) -> tuple[dict[str, Finding], dict
         values = table.values(name)
         if name not in {*roles.values(), *wishes.keep, *wishes.sensitive} and _is_row_number(name, values, table):
             left_out[name] = "numbers the rows, which would make equal rows differ"
-        else:
-            findings[name] = _find(table, name, values, wishes)
-    for option, wished in roles.items():
-        if wished is not None:
-            _refuse_role(option, wished, findings[wished], table)
+            continue
+        findings[name] = _find(table, name, values, wishes)
+        for option in (option for option, wished in roles.items() if wished == name):
+            _refuse_role(option, name, findings[name], values, table.rows)
     return findings, left_out
 
 
 def find_id(findings: Mapping[str, Finding], rows: int) -> str | None:
     """The first column that calls itself an identifier and is one: no two rows share a value, and none lacks one."""
     for name, finding in findings.items():
-        if ID_NAME.fullmatch(name) and not finding.column.use and finding.values.height == rows:
+        if ID_NAME.fullmatch(name) and not finding.column.use and finding.distinct == rows:
             return name
     return None
 
@@ -114,7 +110,7 @@ def kind_of(table: Table, name: str, values: pl.DataFrame, compact_dates: bool =
             listed = ", ".join(map(repr, reading.strays[:3]))
             return Reading("category", remark=f"almost all are {reading.type}s, but {listed} is a value elsewhere")
         return reading
-    if dtype == pl.Boolean or (dtype.is_integer() and set(values[VALUE]) == {0, 1}):
+    if dtype == pl.Boolean or (dtype.is_integer() and values.height == 2 and set(values[VALUE]) == {0, 1}):
         return Reading("boolean")
     if dtype.is_temporal():
         return Reading("datetime")
@@ -141,16 +137,16 @@ def in_order(texts: pl.Series) -> tuple[str, ...]:
 
 
 def _find(table: Table, name: str, values: pl.DataFrame, wishes: Wishes) -> Finding:
-    nullable = int(values[COUNT].sum()) < table.rows
-    if not values.height:
-        return Finding(Column(type="category", use=False, nullable=True, note="no value in any row"), values)
+    present = int(values[COUNT].sum())
+    if not present:
+        return Finding(Column(type="category", use=False, nullable=True, note="no value in any row"), 0, 0)
     reading = kind_of(table, name, values, compact_dates=name == wishes.time or "date" in name.lower())
     remarks = [table.remarks.get(name, ""), reading.remark]
     names_something = ID_NAME.fullmatch(name) and values.height < table.rows
     if reading.type == "integer" and names_something and name != wishes.id:
         reading = Reading("category")
         remarks.append("whole numbers that name something, by the column's name")
-    column = Column(type=reading.type, nullable=nullable, format=reading.format)
+    column = Column(type=reading.type, nullable=present < table.rows, format=reading.format)
     reason = None if name in {wishes.id, wishes.time, wishes.group} else _unfit(name, reading.type, values, table)
     if reason and name not in wishes.keep:
         kind = "text" if reason == "free text" else reading.type
@@ -163,7 +159,7 @@ def _find(table: Table, name: str, values: pl.DataFrame, wishes: Wishes) -> Find
         listed = in_order(table.read(values[VALUE], "category"))
         if all(as_text(item) == item for item in listed):
             column = column.model_copy(update={"categories": listed})
-    return Finding(column, values, "; ".join(filter(None, remarks)))
+    return Finding(column, present, values.height, "; ".join(filter(None, remarks)))
 
 
 def range_of(table: Table, values: pl.DataFrame, kind: str) -> dict[str, float | None]:
@@ -210,16 +206,15 @@ def _is_row_number(name: str, values: pl.DataFrame, table: Table) -> bool:
     return len(numbers) == table.rows and bool((numbers - numbers[0] == pl.int_range(table.rows, eager=True)).all())
 
 
-def _refuse_role(option: str, name: str, finding: Finding, table: Table) -> None:
-    nulls = table.rows - finding.present
+def _refuse_role(option: str, name: str, finding: Finding, values: pl.DataFrame, rows: int) -> None:
     if option == "--time" and finding.column.type != "datetime":
-        shown = ", ".join(repr(value) for value in finding.values[VALUE].head(3))
+        shown = ", ".join(repr(value) for value in values[VALUE].head(3))
         raise UserError(f"--time: column {name!r} cannot be read as dates ({shown}); write them as 2024-12-31 23:59")
-    if nulls:
+    if nulls := rows - finding.present:
         raise UserError(f"{option}: column {name!r} has no value in {nulls} rows; fill them, or do without {option}")
-    if option == "--id" and finding.values.height < table.rows:
-        value, count = finding.values.row(0)
-        repeated = int((finding.values[COUNT] > 1).sum())
+    if option == "--id" and finding.distinct < rows:
+        value, count = values.row(0)
+        repeated = int((values[COUNT] > 1).sum())
         raise UserError(
             f"--id: column {name!r} repeats {repeated} values, such as {value!r} in {count} rows; "
             f"remove the duplicates, or use --group"

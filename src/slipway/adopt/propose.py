@@ -38,7 +38,7 @@ class Proposal:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-def propose_split(schema: Schema, typed: pl.LazyFrame, now: Split) -> tuple[Split, float]:
+def propose_split(schema: Schema, typed: pl.LazyFrame, now: Split) -> tuple[Split, int]:
     """The split: by time or group if the contract names such a column, else by hash of the row.
 
     A hash may by chance leave a rare class out of the training rows, or few groups on one side; then the first salt
@@ -50,26 +50,26 @@ def propose_split(schema: Schema, typed: pl.LazyFrame, now: Split) -> tuple[Spli
         now: The split of `params.yaml`; its share is kept.
 
     Returns:
-        The split, and the share of rows that it holds out.
+        The split, and the number of rows that it holds out.
 
     Raises:
         UserError: No such split leaves both sides with rows, and the training rows with every class.
     """
     if schema.time is not None:
         split = Split(strategy="time", holdout=now.holdout, cutoff=_cutoff(schema.time, typed, now.holdout))
-        share, missing = _sides(schema, typed, split)
-        if missing:
+        rows, _, lost = _sides(schema, typed, split)
+        if lost:
             raise UserError(
-                f"--time: before {split.cutoff} there is no row of class {missing[0]!r}, so it cannot be learned; "
+                f"--time: before {split.cutoff} there is no row of class {lost[0]!r}, so it cannot be learned; "
                 "leave --time away, or remove the class"
             )
-        return split, share
+        return split, rows
     strategy = "group" if schema.group is not None else "hash"
     for salt in SALTS:
         split = Split(strategy=strategy, holdout=now.holdout, salt=salt)
-        share, missing = _sides(schema, typed, split)
-        if not missing and now.holdout / 2 <= share <= now.holdout * 2:
-            return split, share
+        rows, share, lost = _sides(schema, typed, split)
+        if not lost and now.holdout / 2 <= share <= now.holdout * 2:
+            return split, rows
     what = f"groups of {schema.group!r}" if schema.group else "different rows"
     raise UserError(f"no split holds out about {now.holdout:.0%} of the rows: there are too few {what}; add data")
 
@@ -84,14 +84,15 @@ def _cutoff(time: str, typed: pl.LazyFrame, holdout: float) -> datetime:
     return cutoff
 
 
-def _sides(schema: Schema, typed: pl.LazyFrame, split: Split) -> tuple[float, list[str]]:
-    """The share of rows held out, and the classes that have too few training rows to be learned."""
+def _sides(schema: Schema, typed: pl.LazyFrame, split: Split) -> tuple[int, float, list[str]]:
+    """How many rows are held out, which share that is, and the classes with too few training rows to be learned."""
     label = pl.col(schema.target.column) if schema.target.classes else pl.lit("")
     counts = typed.group_by(label.alias("class"), is_holdout(schema, split).alias("held")).len()
     found = {(name, held): count for name, held, count in counts.collect(engine="streaming").iter_rows()}
-    share = sum(count for (_, held), count in found.items() if held) / sum(found.values())
+    rows = sum(count for (_, held), count in found.items() if held)
     least = 2 if schema.target.task == "binary" else 1
-    return share, [name for name in schema.target.classes if found.get((name, False), 0) < least]
+    lost = [name for name in schema.target.classes if found.get((name, False), 0) < least]
+    return rows, rows / sum(found.values()), lost
 
 
 def propose_slices(schema: Schema, frame: pl.DataFrame, scores: Mapping[str, float]) -> tuple[Slice, ...]:
@@ -178,7 +179,8 @@ def propose_slice_gate(
         scorer = Scorer(schema.target.task, trial.truth[mask], part, len(schema.target.classes))
         value = scorer.point()[metric]
         (replicates,) = bootstrap([scorer], RESAMPLES, seed=0)
-        error = float(np.nanstd(replicates[metric])) * math.sqrt(mask.sum() / expected)
+        defined = replicates[metric][np.isfinite(replicates[metric])]
+        error = float(np.std(defined)) * math.sqrt(mask.sum() / expected) if len(defined) else math.nan
         slack = max(3 * error, sign * (value - guess) / 10)
         found.append(
             (sign * value - slack, f"{value:.3g} in cross-validation ({column} {label}), {guess:.3g} by guessing")

@@ -18,7 +18,7 @@ def find_target(table: Table, wishes: Wishes) -> tuple[Target, Finding]:
     """Decide what kind of prediction the target asks for.
 
     Returns:
-        The target, and its finding; for classification the values are the classes as texts.
+        The target, and its finding.
 
     Raises:
         UserError: The target has no values, or one only, or cannot be what was wished for.
@@ -28,7 +28,9 @@ def find_target(table: Table, wishes: Wishes) -> tuple[Target, Finding]:
     if not values.height:
         raise UserError(f"--target: column {name!r} has no value in any row; is it the right column?")
     reading = kind_of(table, name, values)
-    nullable = int(values[COUNT].sum()) < table.rows
+    present = int(values[COUNT].sum())
+    nullable = present < table.rows
+    remark = "; ".join(filter(None, [table.remarks.get(name), reading.remark]))
     numbers = table.read(values[VALUE], "number")
     numeric = not numbers.null_count() and table.types[name] != pl.Boolean and reading.type != "category"
     if reading.type == "datetime":
@@ -47,16 +49,17 @@ def find_target(table: Table, wishes: Wishes) -> tuple[Target, Finding]:
         kind = "integer" if reading.type == "boolean" else reading.type
         column = Column(type=kind, nullable=nullable, format=reading.format)
         column = column.model_copy(update=range_of(table, values, kind))
-        return Target(column=name, task=task), Finding(column, values, reading.remark)
+        return Target(column=name, task=task), Finding(column, present, values.height, remark)
     texts = values.with_columns(table.read(values[VALUE], "category").alias(VALUE))
     _refuse_classes(name, task, texts, wishes)
-    classes = in_order(texts[VALUE])
+    classes, counts = in_order(texts[VALUE]), dict(texts.iter_rows())
     if task == "binary":
-        positive = _positive(name, classes, dict(texts.iter_rows()), wishes.positive)
+        positive = _positive(name, classes, counts, wishes.positive)
         classes = (*(item for item in classes if item != positive), positive)
     whole = texts[VALUE].str.contains(r"^-?(0|[1-9]\d*)$").all()
     held: ColumnType = "boolean" if table.types[name] == pl.Boolean else "integer" if whole else "category"
-    return Target(column=name, task=task, classes=classes), Finding(Column(type=held, nullable=nullable), texts)
+    column = Column(type=held, nullable=nullable)
+    return Target(column=name, task=task, classes=classes), Finding(column, present, len(classes), remark, counts)
 
 
 def _task(numbers: pl.Series | None, distinct: int, rows: int) -> Task:

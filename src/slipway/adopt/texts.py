@@ -31,7 +31,7 @@ FORMATS = (None, "%Y-%m", *ZONED, *(day + time for time in TIMES for day in DAYS
 COMPACT = "%Y%m%d"  # also plain integers, so only where the column's name or role says that it is a date
 YEARS = (1800, 2200)  # %Y reads "24" as the year 24
 
-CODES = re.compile(r"0\d+|\d{16,}")  # leading zeros say something, and so many digits are no quantity
+CODES = r"^(0\d+|\d{16,})$"  # leading zeros say something, and so many digits are no quantity
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def read_texts(table: Table, values: pl.DataFrame, compact_dates: bool = False) 
         return Reading("boolean")
     if compact_dates and texts.str.contains(r"^\d{8}$").all() and _plausible(table.read(texts, "datetime", COMPACT)):
         return Reading("datetime", COMPACT)
-    if texts.str.contains(r"^\d+$").all() and any(CODES.fullmatch(text) for text in texts):
+    if texts.str.contains(r"^\d+$").all() and texts.str.contains(CODES).any():
         return Reading("category", remark="digits with leading zeros, or too many for a quantity, are codes")
     if texts.str.contains(r"^[-+]?\d+$").all() and not table.read(texts, "integer").null_count():
         return Reading("integer")
