@@ -123,6 +123,17 @@ def test_changed_data_is_not_overwritten_unless_forced(project, table):
     assert inside.read_bytes() == table.read_bytes()
 
 
+def test_data_that_dvc_does_not_know_is_not_overwritten(project, table):
+    git(project, "rm", "-q", "data.dvc")
+    git(project, "commit", "-qm", "no data")
+    (project / "data").mkdir(exist_ok=True)
+    with pytest.raises(UserError, match="no such file"):
+        adopt(project / "nothing.csv", Wishes("churned"))
+    (project / "data/mine.csv").write_text("a\n")
+    with pytest.raises(UserError, match=r"^data/: would be overwritten"):
+        adopt(table, Wishes("churned"))
+
+
 def test_an_interruption_while_deciding_changes_nothing(project, table):
     before = texts(project)
     command = [sys.executable, "-m", "slipway", "adopt", str(table), "--target", "churned"]
