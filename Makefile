@@ -31,8 +31,8 @@ adopt: ready ## Bring your own data: make adopt FILE=my.csv TARGET=churned ARGS=
 test: ready ## Run all tests; coverage of src/ must reach 90 %
 	@$(run) pytest -n 2 --dist worksteal --cov $(ARGS)
 
-test-fast: ready ## Run the tests that take seconds
-	@$(run) pytest -m 'not slow' $(ARGS)
+test-fast: ready ## Run the tests but for the slow ones
+	@$(run) pytest -n 2 --dist worksteal -m 'not slow' $(ARGS)
 
 lint: ready ## Run every check of .pre-commit-config.yaml: ruff, mypy, settings, secrets, large files, dvc.lock
 	@$(run) pre-commit run --all-files
