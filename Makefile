@@ -44,7 +44,7 @@ format: ready ## Mend what ruff can mend
 lock: ready ## Prove from git alone that dvc.lock belongs to this tree
 	@$(run) slipway lock
 
-hooks: ready ## Run the checks of `make lint` on every git commit
+hooks: ready ## Run the checks of `make lint` on every commit, and dvc checkout on every git checkout
 	@$(run) pre-commit install
 
 mlflow: ready ## Open the runs in MLflow's UI, on http://127.0.0.1:5000

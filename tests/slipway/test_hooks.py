@@ -93,4 +93,27 @@ def test_a_hook_stops_what_it_is_for_and_nothing_else(
 def test_every_hook_is_tried_above() -> None:
     config = YAML(typ="safe").load(ROOT / ".pre-commit-config.yaml")
 
-    assert {hook["id"] for repo in config["repos"] for hook in repo["hooks"]} == {name for name, *_ in VIOLATIONS}
+    hooks = {hook["id"] for repo in config["repos"] for hook in repo["hooks"]}
+    assert hooks == {name for name, *_ in VIOLATIONS} | {"checkout"}
+
+
+def test_data_follows_the_branch(repository: Path) -> None:
+    def version(text: str) -> None:
+        write(repository, "data/rows.csv", text)
+        subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data"], cwd=repository, check=True)
+        git(repository, "add", "data.dvc")
+        git(repository, "commit", "-qm", text, "--no-verify")
+
+    (repository / "data.dvc").unlink()
+    version("old")
+    git(repository, "checkout", "-q", "-b", "branch")
+    version("new")
+    git(repository, "checkout", "-q", "-")
+    without = (repository / "data/rows.csv").read_text()
+    subprocess.run([sys.executable, "-m", "pre_commit", "install"], cwd=repository, check=True, capture_output=True)
+    git(repository, "checkout", "-q", "branch")
+    git(repository, "checkout", "-q", "-")
+
+    assert without == "new"
+    assert (repository / "data/rows.csv").read_text() == "old"
+    assert (repository / ".git/hooks/pre-commit").exists()
