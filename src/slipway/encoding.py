@@ -10,7 +10,7 @@ import polars as pl
 from slipway.predictor import Coded, ColumnValues, DatePart, Input, Signature, Statistics, encode
 from slipway.schema import Column, Schema
 
-QUANTILES = tuple(np.linspace(0, 1, 21))
+QUANTILES = np.linspace(0, 1, 21).tolist()
 
 
 def columns_of(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, ColumnValues]:
@@ -63,7 +63,7 @@ def _fit(name: str, column: Column, series: pl.Series, max_categories: int) -> I
         block = encode(signature, {name: _column(series)})
         parts = tuple(p for p, values in zip(whole.parts, block.T, strict=True) if np.unique(values).size > 1)
         return Input(**common | {"constant": not parts}, parts=parts, statistics=Statistics(missing=missing))
-    quantiles = [series.cast(pl.Float64).quantile(q) for q in QUANTILES]
+    quantiles = series.cast(pl.Float64).quantile(QUANTILES)  # all at once: each alone would sort the column again
     statistics = Statistics(missing=missing, quantiles=tuple(q for q in quantiles if q is not None))
     marker = series.null_count() > 0 and not common["constant"]
     return Input(**common, marker=marker, statistics=statistics)

@@ -1,5 +1,6 @@
 """The first stage: the raw table is held against the contract and split into training rows and holdout."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,8 @@ def refuse_duplicate_ids(schema: Schema, files: list[Path]) -> None:
 
 def main() -> None:
     """Run the stage in the project's root."""
+    # Polars would read 256 MiB of a Parquet file ahead: 10 million rows then take 2.7 GB on 8 threads in place of 0.9.
+    os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_KBYTES_BUDGET", "65536")
     with started("prepare"):
         schema, params = load_schema(), load_params()
         report = prepare(schema, params, layout.DATA, layout.TRAIN, layout.HOLDOUT)
