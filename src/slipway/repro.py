@@ -1,14 +1,13 @@
 """`make repro`: DVC runs what changed, and the run ends with what it found."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
+from slipway import layout
 from slipway.errors import UserError
+from slipway.settings import read_yaml
 
 PIPELINE, CACHE = Path("dvc.yaml"), Path(".dvc/cache")
 
@@ -20,8 +19,13 @@ def repro(words: Sequence[str] = ()) -> None:
         words: Further arguments for `dvc repro`, such as a stage or `--force`.
 
     Raises:
-        UserError: A stage or DVC itself failed; what it said has been shown.
+        UserError: The data is not what `data.dvc` says, or a stage or DVC itself failed, which it has said.
     """
+    # Stages are started as `python`; it must be this one even where the environment's folder is not on the path.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if not PIPELINE.exists():
+        raise UserError(f"{PIPELINE}: no such file; run from the project's root")
+    refuse_unversioned_data()
     if not CACHE.exists():
         print("First run here: where DVC warns of results that are in no remote, it goes on and makes them.")  # noqa: T201
     _dvc("repro", "--pull", *words)
@@ -31,22 +35,39 @@ def repro(words: Sequence[str] = ()) -> None:
         _dvc("repro", *words)
 
 
+def refuse_unversioned_data() -> None:
+    """Stop where DVC would write another hash into `data.dvc` by itself.
+
+    After a switch to another branch that is the old branch's data; after an edit it is data that no remote has.
+
+    Raises:
+        UserError: `data/` is there and differs from `data.dvc`.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as project:
+            found = project.status(targets=[str(layout.DATA_DVC)]) if layout.DATA.exists() else {}
+    except DvcException as error:
+        raise UserError(f"{error}; is this a git repository with DVC?") from None
+    if found:
+        raise UserError(
+            f"{layout.DATA}/: is not the data that {layout.DATA_DVC} names; `slipway data` versions what is there, "
+            f"`dvc checkout {layout.DATA}` brings back what was versioned"
+        )
+
+
 def reports(pipeline: Path) -> list[Path]:
     """The results that `dvc.yaml` leaves to git."""
-    stages = YAML(typ="safe").load(pipeline.read_text(encoding="utf-8"))["stages"].values()
+    stages = read_yaml(pipeline)["stages"].values()
     outs = [out for stage in stages for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
     named = [next(iter(out.items())) for out in outs if isinstance(out, dict)]
     return [Path(path) for path, options in named if options.get("cache") is False]
 
 
 def _dvc(*words: str) -> None:
-    # Stages are started as `python`; it must be this one even where the environment's folder is not on the path.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    running = subprocess.Popen([sys.executable, "-m", "dvc", *words], env=os.environ | {"PATH": path})  # noqa: S603
-    try:
-        code = running.wait()
-    except KeyboardInterrupt:  # DVC and the stage got it too, and end by themselves
-        running.wait()
-        raise
-    if code:
+    from dvc.cli import main
+
+    if main(list(words)):
         raise UserError(f"dvc {' '.join(words)} failed; mend what it says above and run `make repro` again")

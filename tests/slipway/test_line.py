@@ -152,6 +152,28 @@ def test_bad_settings_and_bad_data_are_one_line_and_undone_by_undoing_them(demo)
     demo.slipway("summary")
 
 
+def test_data_that_is_not_versioned_is_never_taken_for_the_data(demo):
+    extra = demo.folder / "data" / "more.parquet"
+    extra.write_bytes(b"nothing")
+    before = (demo.folder / "data.dvc").read_bytes()
+    assert "is not the data that data.dvc names" in demo.repro(code=2)
+    assert (demo.folder / "data.dvc").read_bytes() == before
+    extra.unlink()
+    demo.repro()
+
+
+def test_outside_of_the_project_s_root_it_says_so(demo):
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway", "repro"],
+        cwd=demo.folder / "src",
+        env=demo.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, "error: dvc.yaml: no such file; run from the project's root\n")
+
+
 @pytest.mark.parametrize("stage", ["prepare", "train", "export", "evaluate"])
 def test_a_stage_killed_half_way_loses_nothing(demo, stage):
     """Kill DVC and the stage at once, as a machine that goes down does, at several moments of the stage."""

@@ -6,7 +6,7 @@ import pytest
 from examples import churn, churn_schema, churned, diabetes, quick, wine
 
 from slipway.errors import UserError
-from slipway.params import Params
+from slipway.params import Params, Split
 from slipway.pipeline_file import pipeline_bytes
 from slipway.stages.train import folds, train
 
@@ -102,6 +102,34 @@ def test_balancing_moves_probabilities_towards_the_rare_class():
     assert plain.signature.threshold is not None
     assert balanced.signature.threshold is not None
     assert balanced.signature.threshold > plain.signature.threshold  # the same decision, on a scale that is pushed up
+
+
+def test_numbers_beyond_float_are_refused_in_one_line():
+    frame, schema = wine()
+    huge = frame.with_columns(pl.when(pl.int_range(pl.len()) == 0).then(1e300).otherwise("alcohol").alias("alcohol"))
+    with pytest.raises(UserError, match="numbers too large to compute with"):
+        train(huge, schema, quick())
+
+
+def test_a_table_whose_classes_follow_each_other_in_time_cannot_be_cross_validated():
+    frame = churn(100).with_columns(
+        joined=pl.datetime_range(datetime(2024, 1, 1), datetime(2024, 4, 9), "1d", eager=True),
+        churned=pl.Series(["no"] * 90 + ["yes"] * 10),
+    )
+    params = quick().model_copy(update={"split": Split(strategy="time", cutoff=datetime(2030, 1, 1))})
+    with pytest.raises(UserError, match="every fold would be fitted on one class"):
+        train(frame, churn_schema(time="joined"), params)
+    mixed = frame.with_columns(churned=pl.Series(["no", "yes"] * 50))
+    assert train(mixed, churn_schema(time="joined"), params).report["folds"] == 3
+
+
+def test_too_few_rows_or_groups_are_refused():
+    frame, schema = diabetes()
+    with pytest.raises(UserError, match="has 2 rows, too few"):
+        train(frame.head(2), schema, quick())
+    params = quick().model_copy(update={"split": Split(strategy="group")})
+    with pytest.raises(UserError, match="a single group"):
+        train(churn().with_columns(postcode=pl.lit("P1")), churn_schema(group="postcode"), params)
 
 
 def test_the_threshold_follows_its_rule():

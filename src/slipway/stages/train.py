@@ -70,9 +70,17 @@ def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", "The least populated class")  # `check_target` says it better
-        cuts = list(folds(y, frame, schema, params))
-        scores, truth, predicted = cross_validate(pipeline, matrix, y, schema, cuts)
-        pipeline.fit(matrix, y)
+        cuts = usable_folds(y, frame, schema, params)
+        try:
+            scores, truth, predicted = cross_validate(pipeline, matrix, y, schema, cuts)
+            pipeline.fit(matrix, y)
+        except ValueError as error:
+            if "infinity" not in str(error):
+                raise
+            raise UserError(
+                f"{layout.TRAIN}: a column holds numbers too large to compute with (about 1e38); "
+                f"bound it by `min` and `max`, or set `use: false`, in {layout.SCHEMA}"
+            ) from None
     notes += sorted({_readable(warning.message) for warning in caught})
     if schema.target.task == "binary":
         threshold = choose_threshold(params.train.threshold, truth, predicted[:, 1])
@@ -160,14 +168,34 @@ def cross_validate(
     return scores, np.concatenate(truths), np.concatenate(predictions)
 
 
+def usable_folds(y: npt.NDArray[Any], frame: pl.DataFrame, schema: Schema, params: Params) -> list[Cut]:
+    """The folds that a model can be fitted on.
+
+    Raises:
+        UserError: There is none.
+    """
+    groups = frame[schema.group].n_unique() if params.split.strategy == "group" and schema.group else 2
+    if len(y) < 3 or groups < 2:
+        what = f"{len(y)} rows" if len(y) < 3 else "a single group"
+        raise UserError(f"{layout.TRAIN}: has {what}, too few to cross-validate; add rows, or change `split`")
+    cuts = list(folds(y, frame, schema, params))
+    if schema.target.task != "regression":
+        cuts = [cut for cut in cuts if np.unique(y[cut[0]]).size > 1]
+    if not cuts:
+        raise UserError(
+            f"{layout.TRAIN}: every fold would be fitted on one class, since classes follow {params.split.strategy}; "
+            f"choose another split.strategy in {layout.PARAMS}"
+        )
+    return cuts
+
+
 def folds(y: npt.NDArray[Any], frame: pl.DataFrame, schema: Schema, params: Params) -> Iterator[Cut]:
     """Cut the training rows the way the holdout was cut: later rows after earlier ones, groups whole, classes alike."""
     count = min(params.train.folds, len(y))
     if params.split.strategy == "time" and schema.time:
         order = frame[schema.time].arg_sort().to_numpy().astype(np.int64)
-        for fitted, held in TimeSeriesSplit(count).split(order):
-            if schema.target.task == "regression" or np.unique(y[order[fitted]]).size > 1:
-                yield order[fitted], order[held]
+        for fitted, held in TimeSeriesSplit(min(count, len(y) - 1)).split(order):
+            yield order[fitted], order[held]
     elif params.split.strategy == "group" and schema.group:
         groups = frame[schema.group].rank("dense").to_numpy()
         yield from GroupKFold(min(count, len(np.unique(groups)))).split(y, y, groups)
