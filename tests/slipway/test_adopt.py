@@ -201,6 +201,14 @@ def test_changed_data_is_versioned_and_only_its_objects_are_seen_by_git(project)
     assert len(status(project)) == 4  # data.dvc, .gitignore, the new file, the new listing
 
 
+def test_much_data_in_git_is_warned_of(project):
+    (project / "data").mkdir(exist_ok=True)
+    (project / "data/one.csv").write_text("a,b\n" + "1,2\n" * 3_000_000)
+    assert "11 MB would travel in git, in .dvc/remote" in slipway("data").stderr
+    (project / "data/one.csv").write_text("a,b\n1,2\n")
+    assert "travel" not in slipway("data").stderr
+
+
 def test_a_remote_elsewhere_needs_no_list_for_git(project, tmp_path):
     (tmp_path / "bucket").mkdir()
     dvc(project, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))

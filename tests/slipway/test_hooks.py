@@ -45,6 +45,7 @@ VIOLATIONS = [
     ("check-toml", "new.toml", "a = \n", "Invalid value"),
     ("secrets", "src/model/new.py", f'"""New."""\n\nKEY = "{LEAK}"\n', "AWS Access Key"),
     ("large-files", "new.txt", "0123456789\n" * 60_000, "new.txt (645 KB) exceeds 500 KB"),
+    ("large-data", ".dvc/remote/files/md5/aa/bb", "0123456789\n" * 5_000_000, "bb (53711 KB) exceeds 50000 KB"),
     ("merge-conflicts", "README.md", "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> other\n", "Merge conflict string"),
     ("end-of-file", "README.md", "text", "Fixing README.md"),
     ("trailing-whitespace", "README.md", "text \n", "Fixing README.md"),

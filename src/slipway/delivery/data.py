@@ -10,7 +10,9 @@ from slipway import layout
 from slipway.errors import UserError
 from slipway.files import write_text
 from slipway.settings import read_yaml
+from slipway.stages import warn
 
+MUCH = 10 * 2**20  # bytes of raw data that one would rather not have in git
 IGNORE = """\
 # Only the raw data travels in git; results pushed to this remote stay on this machine. Written by slipway data.
 *
@@ -51,6 +53,9 @@ def version_data(root: Path) -> Versioned:
             hashes += [entry["md5"] for entry in json.loads(_object(folder, out["md5"]).read_bytes())]
         objects = sorted({_object(folder, md5).relative_to(folder).as_posix() for md5 in hashes})
         write_text(folder / ".gitignore", IGNORE + "".join(f"!/{path}\n" for path in objects))
+        if out["size"] > MUCH:
+            size, where = out["size"] / 2**20, folder.relative_to(root.resolve())
+            warn("data", f"{size:.0f} MB would travel in git, in {where}; `dvc remote add --default` moves it")
     return Versioned(out["md5"], out.get("nfiles", 1), out["size"], name, folder)
 
 
