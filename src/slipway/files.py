@@ -13,6 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
+from slipway.errors import UserError
+
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
@@ -48,6 +50,20 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON for people and machines; a number that is not finite becomes null."""
     write_text(path, json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_report(path: Path) -> Any:
+    """Read a JSON report of an earlier stage.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `make repro`") from None
+    except ValueError:
+        raise UserError(f"{path}: not valid JSON; run `make repro` to write it anew") from None
 
 
 def _finite(value: Any) -> Any:

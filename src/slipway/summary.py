@@ -9,9 +9,9 @@ from rich.table import Table
 
 from slipway import layout
 from slipway.errors import UserError
+from slipway.files import read_report
 from slipway.metrics import HIGHER_IS_BETTER, METRICS
 from slipway.params import Bound, Params, load_params
-from slipway.suites import read_report
 
 SUITES = ("data", "model")
 SHOWN = 10  # failed checks and warnings of each kind; the reports hold them all

@@ -22,10 +22,9 @@ from uuid import uuid4
 from ruamel.yaml import YAML
 
 from slipway import layout
-from slipway.errors import UserError
+from slipway.errors import UserError, warn
 from slipway.files import write_json
 from slipway.params import Params
-from slipway.stages import warn
 
 DATABASE = Path("mlflow.db")
 PENDING = Path("mlruns/pending")

@@ -11,8 +11,8 @@ from slipway.params import Params
 ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
-# What these write or decide is in no result: paths, errors, atomic writing, reading YAML, and the mirror in MLflow.
-PLUMBING = {"__init__", "stages/__init__", "suites/__init__", "errors", "files", "layout", "settings", "tracking"}
+# These decide nothing that is in a result: paths, errors, atomic writing, reading YAML, and the mirror in MLflow.
+PLUMBING = {"__init__", "errors", "files", "layout", "settings", "tracking"}
 
 
 def imported(path: Path) -> set[Path]:

@@ -6,8 +6,9 @@ import pytest
 from examples import churn, churn_schema, wine
 
 from slipway.errors import UserError
+from slipway.files import read_report
 from slipway.params import DataGates, Gates
-from slipway.suites import Check, read_report, write_suite
+from slipway.suites import Check, write_suite
 from slipway.suites.data import check_data, stability
 from slipway.suites.model import check_model
 

@@ -1,1 +1,1 @@
-"""From a merged commit to what runs: the lock's proof and, later, image, release, deployment and lineage."""
+"""What travels with a commit: the proof of its lock, and its data."""

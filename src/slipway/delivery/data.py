@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import layout
-from slipway.errors import UserError
+from slipway.errors import UserError, warn
 from slipway.files import write_text
 from slipway.settings import read_yaml
-from slipway.stages import warn
 
 MUCH = 10 * 2**20  # bytes of raw data that one would rather not have in git
 IGNORE = """\

@@ -22,8 +22,3 @@ def started(stage: str) -> Iterator[None]:
     except UserError as error:
         print(f"error: {stage}: {error}", file=sys.stderr)  # noqa: T201  # a stage speaks to whoever runs `dvc repro`
         sys.exit(2)
-
-
-def warn(stage: str, message: str) -> None:
-    """Tell the user something that does not stop the stage."""
-    print(f"warning: {stage}: {message}", file=sys.stderr)  # noqa: T201

@@ -12,7 +12,7 @@ from rich.progress import track
 from slipway import layout, tracking
 from slipway.encoding import columns_of, target_of
 from slipway.errors import UserError
-from slipway.files import console, replaced, write_json
+from slipway.files import console, read_report, replaced, write_json
 from slipway.metrics import HIGHER_IS_BETTER, METRICS, Interval, Scorer, intervals
 from slipway.params import Evaluate, Params, Slice, load_params
 from slipway.plots import write_plots
@@ -20,7 +20,6 @@ from slipway.predictor import Matrix, Prediction, Predictor, Signature, encode
 from slipway.schema import Schema, load_schema
 from slipway.slices import slice_masks
 from slipway.stages import started
-from slipway.suites import read_report
 
 REPEATS = 5  # shuffles of a column for its permutation importance
 IMPORTANCE_ROWS = 5_000

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from slipway import layout
 from slipway.encoding import columns_of
-from slipway.errors import UserError
+from slipway.errors import UserError, warn
 from slipway.files import replaced, write_json, write_text
 from slipway.params import Export, load_params
 from slipway.pipeline_file import load_pipeline, pipeline_bytes, types_in
@@ -23,7 +23,7 @@ from slipway.predictor import (
     encode,
     load_signature,
 )
-from slipway.stages import started, warn
+from slipway.stages import started
 
 OPSETS = {"": 21, "ai.onnx.ml": 3}
 

@@ -18,14 +18,14 @@ from sklearn.pipeline import Pipeline
 from model.pipeline import build
 from slipway import layout, tracking
 from slipway.encoding import columns_of, fit_inputs, target_of
-from slipway.errors import UserError
+from slipway.errors import UserError, warn
 from slipway.files import console, replaced, write_json, write_text
 from slipway.metrics import Scorer, choose_threshold
 from slipway.params import Params, load_params
 from slipway.pipeline_file import pipeline_bytes
 from slipway.predictor import SIGNATURE, Matrix, Signature, Values, encode, interpret
 from slipway.schema import Schema, load_schema
-from slipway.stages import started, warn
+from slipway.stages import started
 
 Cut = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # rows to fit on, rows to score
 RARE = 10  # a class with fewer training rows than this is worth a warning

@@ -1,11 +1,9 @@
 """The data and model suites: every check says passed, failed, warned or could not run, with condition and value."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from slipway.errors import UserError
 from slipway.files import write_json
 
 Status = Literal["passed", "failed", "warned", "error"]
@@ -26,17 +24,3 @@ def write_suite(path: Path, suite: str, checks: list[Check]) -> None:
     """Write a suite's outcome for machines: how many checks came out how, for `dvc metrics`, and each of them."""
     counts = {status: sum(check.status == status for check in checks) for status in get_args(Status)}
     write_json(path, {suite: counts, "checks": [asdict(check) for check in checks]})
-
-
-def read_report(path: Path) -> Any:
-    """Read a JSON report of an earlier stage.
-
-    Raises:
-        UserError: It is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `make repro`") from None
-    except ValueError:
-        raise UserError(f"{path}: not valid JSON; run `make repro` to write it anew") from None

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from slipway import layout
+from slipway.files import read_report
 from slipway.metrics import METRICS
 from slipway.params import Bound, Gates, load_params
 from slipway.schema import Task
 from slipway.stages import started
-from slipway.suites import Check, read_report, write_suite
+from slipway.suites import Check, write_suite
 
 
 def check_model(
