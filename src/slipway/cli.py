@@ -124,7 +124,7 @@ def run(command: "typer.Typer | object") -> None:
     """Run a callable that a person started, with the project's manner of failing."""
     try:
         command()  # type: ignore[operator]
-    except UserError as error:
+    except (UserError, OSError) as error:  # such as a full disk; nothing is half-written
         if _State.debug:
             raise
         print(f"error: {error}", file=sys.stderr)  # noqa: T201

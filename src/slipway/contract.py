@@ -17,7 +17,6 @@ from slipway.schema import Column, Schema
 from slipway.tables import typed, unread
 
 BATCH_ROWS = 100_000
-MAX_WITNESSES = 10_000  # more distinct values than this break any list of categories
 
 
 def pandera_schema(schema: Schema, columns: Sequence[str] | None = None) -> pa.DataFrameSchema:
@@ -87,9 +86,13 @@ def inspect(files: list[Path], schema: Schema) -> Findings:
     table, target = pl.scan_parquet(files), schema.target
     for name in schema.columns:
         if _lists(schema, name):
-            distinct = table.select(pl.col(name).drop_nulls().unique()).head(MAX_WITNESSES)
-            witnesses[name] = set(distinct.collect(engine="streaming").to_series())
-    counts = table.group_by(target.column).len().collect(engine="streaming") if target.classes else pl.DataFrame()
+            known = schema.columns[name].categories or target.classes
+            # One more value than there may be already breaks the contract; the rest need not be held in memory.
+            unknown = pl.col(name).drop_nulls().unique()
+            distinct = table.select(unknown).filter(~pl.col(name).is_in(known)).head(1)
+            witnesses[name] = {*known[:1], *distinct.collect(engine="streaming").to_series()}
+    label = table.select(pl.col(target.column).alias("class"))
+    counts = label.group_by("class").agg(pl.len().alias("rows")).collect(engine="streaming")
     return Findings(
         rows,
         nulls,

@@ -51,8 +51,9 @@ def _fit(name: str, column: Column, series: pl.Series, max_categories: int) -> I
     }
     missing = series.null_count() / max(len(series), 1)
     if column.type == "category":
-        counts = series.drop_nulls().value_counts().sort(["count", series.name], descending=[True, False])
-        kept = column.categories or tuple(counts[series.name].head(max_categories))
+        counts = series.drop_nulls().alias("value").value_counts(name="rows")
+        counts = counts.sort(["rows", "value"], descending=[True, False])
+        kept = column.categories or tuple(counts["value"].head(max_categories))
         found = dict(counts.iter_rows())
         shares = {value: found.get(value, 0) / max(len(series), 1) for value in kept}
         statistics = Statistics(missing=missing, shares=shares)

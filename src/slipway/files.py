@@ -11,8 +11,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import polars as pl
 from rich.console import Console
 
+from slipway import layout
 from slipway.errors import UserError
 
 
@@ -64,6 +66,30 @@ def read_report(path: Path) -> Any:
         raise UserError(f"{path}: no such file; run `make repro`") from None
     except ValueError:
         raise UserError(f"{path}: not valid JSON; run `make repro` to write it anew") from None
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read a Parquet file of an earlier stage.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    try:
+        return pl.read_parquet(path, columns=columns)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{path}: cannot be read: {reason}; run `make repro`") from None
+
+
+@contextmanager
+def undamaged() -> Iterator[None]:
+    """Turn what reading a report stumbles over into one line: it was damaged, or another version wrote it."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{layout.REPORTS}: a report lacks what this version writes ({error}); run `make repro`"
+        ) from None
 
 
 def _finite(value: Any) -> Any:

@@ -120,7 +120,7 @@ class Errors:
         error = np.abs(predicted - truth)
         self._order = np.argsort(error, kind="stable")
         self._sorted = error[self._order]
-        centred = truth - truth.mean()
+        centred = truth - np.median(truth)  # not the mean: one outlier would leave the others nothing but rounding
         relative = np.full(len(truth), np.nan) if (truth == 0).any() else error / np.abs(truth)
         self._terms = (np.ones(len(truth)), error**2, error, centred, centred**2, relative)
 

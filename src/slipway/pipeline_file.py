@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 import skops.io
@@ -59,10 +60,28 @@ def load_pipeline(content: bytes, trusted: Sequence[str] = ()) -> Any:
         UserError: It holds another type, or is no skops file.
     """
     found, known = types_in(content), TRUSTED | set(trusted)
-    foreign = [name for name in found if name.split(".")[0] not in TRUSTED_PACKAGES and name not in known]
+    foreign = [name for name in found if name not in known and not _own_class(name)]
     if foreign:
         raise UserError(
             f"the model file holds types that are not trusted: {', '.join(foreign[:3])}; "
             f"if they are yours, name them under export.trusted in {layout.PARAMS}"
         )
-    return skops.io.loads(content, trusted=list(found))
+    try:
+        return skops.io.loads(content, trusted=list(found))
+    except Exception as error:  # of a file that was tampered with
+        raise UserError(f"the model file cannot be loaded ({type(error).__name__}); run `dvc checkout`") from None
+
+
+def _own_class(name: str) -> bool:
+    """Whether a name is a class that scikit-learn or the project defines.
+
+    Not their functions, nor what their modules import: `sklearn.utils._testing.check_output` is subprocess's.
+    """
+    module, _, attribute = name.rpartition(".")
+    if module.split(".")[0] not in TRUSTED_PACKAGES:
+        return False
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError):
+        return False
+    return isinstance(found, type) and found.__module__.split(".")[0] in TRUSTED_PACKAGES

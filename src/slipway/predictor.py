@@ -265,6 +265,10 @@ class Predictor:
             reason = " ".join(str(error).split())[:160]
             raise UserError(f"{self.file}: not a model that ONNX Runtime can load: {reason}") from None
         name, output = session.get_inputs()[0].name, session.get_outputs()[-1].name
+        widths = session.get_inputs()[0].shape[-1], session.get_outputs()[-1].shape[-1]
+        expected = len(self.signature.features), max(len(self.signature.classes), 1)
+        if any(found != wanted for found, wanted in zip(widths, expected, strict=True) if isinstance(found, int)):
+            raise UserError(f"{self.file}: takes and gives {widths} values a row, its signature {expected}")
 
         def run(matrix: Matrix) -> Values:
             return np.asarray(session.run([output], {name: matrix})[0], np.float64)

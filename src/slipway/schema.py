@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
 import polars as pl
@@ -37,6 +37,21 @@ class Source(Frozen):
     quote: str = Field('"', min_length=1, max_length=1)
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     decimal: Literal[".", ","] = "."
+
+    @field_validator("files")
+    @classmethod
+    def _below_data(cls, value: str) -> str:
+        steps = PurePosixPath(value).parts
+        if not steps or value.startswith("/") or ".." in steps or any("**" in step and step != "**" for step in steps):
+            raise ValueError(f"a pattern of files below {layout.DATA}/, such as '*.csv' (got {value!r})")
+        return value
+
+    @field_validator("separator", "quote")
+    @classmethod
+    def _ascii(cls, value: str) -> str:
+        if not value.isascii() or (not value.isprintable() and value != "\t"):
+            raise ValueError(f"a printable ASCII character, or a tab (got {value!r})")
+        return value
 
 
 class Column(Frozen):

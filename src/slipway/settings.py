@@ -13,7 +13,7 @@ from slipway.errors import UserError
 class Frozen(BaseModel):
     """Base of every settings model: immutable, and no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -34,8 +34,9 @@ def read_yaml(path: Path) -> Any:
     except MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
         raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from None
-    except YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    except (YAMLError, ValueError, TypeError, LookupError, RecursionError, OSError) as error:  # as of 2024-13-45
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: not valid YAML: {reason}") from None
 
 
 def load(path: Path, model: type[Model]) -> Model:

@@ -4,8 +4,8 @@ The hash is documented here and held by golden values in the tests; it depends o
 salt, with arithmetic modulo 2^64:
 
 1. Every key column's value becomes a 64-bit code: numbers, integers and booleans their IEEE-754 binary64 pattern (-0 as
-   +0), datetimes the microseconds since 1970-01-01, texts and categories the xxHash64 (seed 0) of their UTF-8 bytes, a
-   missing value 0.
+   +0), integers beyond 2^53, which binary64 cannot tell apart, their own two's complement, datetimes the microseconds
+   since 1970-01-01, texts and categories the xxHash64 (seed 0) of their UTF-8 bytes, a missing value 0.
 2. Every column's multiplier is BLAKE2b (8 bytes, little-endian, keyed with BLAKE2b-512 of the salt's UTF-8 bytes, or
    unkeyed where the salt is empty) of its name's UTF-8 bytes, made odd.
 3. The sum of multiplier x code over the key columns (multilinear hashing; Lemire and Kaser, "Strongly universal string
@@ -72,6 +72,10 @@ def _code(schema: Schema, name: str) -> pl.Expr:
             return plh.col(name).nchash.xxhash64(seed=0)
         case pl.Datetime():
             return column.cast(pl.Int64).reinterpret(dtype=pl.UInt64)
+        case pl.Int64():
+            exact = column.is_between(-(2**53), 2**53)
+            number = pl.when(exact).then(column).cast(pl.Float64).reinterpret(dtype=pl.UInt64)
+            return pl.when(exact).then(number).otherwise(column.reinterpret(dtype=pl.UInt64))
         case _:
             number = column.cast(pl.Float64)  # -0 equals 0, and Polars would optimise an added 0 away
             return pl.when(number == 0).then(0.0).otherwise(number).reinterpret(dtype=pl.UInt64)

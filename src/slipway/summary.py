@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slipway import layout
-from slipway.errors import UserError
-from slipway.files import read_report
+from slipway.files import read_report, undamaged
 from slipway.metrics import HIGHER_IS_BETTER, METRICS
 from slipway.params import Bound, Params, load_params
 
@@ -34,10 +33,11 @@ def show(json_output: bool = False) -> int:
     """
     summary = collect(load_params())
     if json_output:
-        print(json.dumps(summary, indent=2, allow_nan=False))  # noqa: T201
+        with undamaged():
+            print(json.dumps(summary, indent=2, allow_nan=False))  # noqa: T201
     else:
         console = Console(markup=False, highlight=False, emoji=False)
-        with console.capture() as text:
+        with console.capture() as text, undamaged():
             _print(console, summary)
         unicode = (sys.stdout.encoding or "").lower().startswith("utf")
         sys.stdout.write(
@@ -57,7 +57,7 @@ def collect(params: Params) -> dict[str, Any]:
         for path in (layout.SPLIT_REPORT, layout.TRAINING_REPORT, layout.EXPORT_REPORT, layout.METRICS, layout.SLICES)
     )
     suites = {name: read_report(layout.SUITES / f"{name}.json") for name in SUITES}
-    try:
+    with undamaged():
         judged = _metrics(metrics["holdout"], training["cross_validation"], params.gates.metrics, training["task"])
         outcome = {name: _suite(suite["checks"]) for name, suite in suites.items()}
         worst = _worst_slice(slices["slices"], params, training["task"])
@@ -78,10 +78,6 @@ def collect(params: Params) -> dict[str, Any]:
             "skipped_slices": len(slices["skipped"]),
             "suites": outcome,
         }
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{layout.REPORTS}: a report lacks what this version writes ({error}); run `make repro`"
-        ) from None
 
 
 def _metrics(holdout: Any, folds: Any, gates: dict[str, Bound], task: Any) -> dict[str, Any]:
@@ -117,6 +113,8 @@ def _worst_slice(slices: list[Any], params: Params, task: Any) -> dict[str, Any]
 
 def _suite(checks: list[dict[str, Any]]) -> dict[str, Any]:
     counts = {status: sum(check["status"] == status for check in checks) for status in STATUSES}
+    if not checks or sum(counts.values()) != len(checks):
+        raise KeyError("a suite without checks, or with an outcome that is none")
     return counts | {"notable": [check for check in checks if check["status"] != "passed"]}
 
 
@@ -192,7 +190,11 @@ def _print_metrics(console: Console, summary: dict[str, Any]) -> None:
 
 
 def _interval(metric: dict[str, Any]) -> str:
-    return "" if metric["low"] is None else f"{_number(metric['low'])} to {_number(metric['high'])}"
+    return (
+        ""
+        if metric["low"] is None or metric["high"] is None
+        else f"{_number(metric['low'])} to {_number(metric['high'])}"
+    )
 
 
 def _number(value: float) -> str:

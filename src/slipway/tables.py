@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from errno import EACCES, ENOSPC, EROFS
 from pathlib import Path
 
 import polars as pl
@@ -100,6 +101,8 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, pl.exceptions.PolarsError, OSError, UnicodeError) as error:
         reason = " ".join(str(error).split())[:200]
+        if "os error" in reason or getattr(error, "errno", None) in {ENOSPC, EROFS, EACCES}:
+            raise UserError(f"{path}: reading it, or writing beside the results, failed: {reason}") from None
         raise UserError(
             f"{path}: cannot be read: {reason}; is the file whole, and in the format the schema says?"
         ) from None
@@ -130,17 +133,20 @@ def typed(name: str, raw: pl.DataType, schema: Schema) -> pl.Expr:
     """
     column, wanted, value = schema.columns[name], schema.polars_type(name), present(name, raw, schema)
     from_text = _is_text(raw)
+    moment = isinstance(raw, pl.Date | pl.Datetime)
+    if not from_text and (
+        moment != (wanted == pl.Datetime("us")) or isinstance(raw, pl.Time | pl.Duration | pl.Binary)
+    ):
+        return pl.lit(None, dtype=wanted)  # a number is no moment, nor the other way round
     if wanted == pl.Float64():
-        if not from_text:
-            return value.cast(pl.Float64, strict=False)
         number = _number_from_text(value, schema)
-        return pl.when(number.is_finite()).then(number)
+        return pl.when(number.is_finite()).then(number) if from_text else value.cast(pl.Float64, strict=False)
     if wanted == pl.Int64():
         return _integer(value, raw, schema)
-    if wanted == pl.Boolean():
-        return value if raw == pl.Boolean() else _boolean(value, raw)
     if wanted == pl.Datetime("us"):
         return _datetime(value, raw, column)
+    if wanted == pl.Boolean():
+        return value if raw == pl.Boolean() else _boolean(value, raw)
     return value if from_text else _text(value, raw, column)
 
 
@@ -149,7 +155,7 @@ def unread(name: str, raw: pl.DataType, schema: Schema) -> pl.Expr | None:
     wanted = schema.polars_type(name)
     if wanted == pl.Float64() and raw.is_float():
         return pl.col(name).is_infinite()
-    if wanted == raw or (wanted == pl.String() and _is_text(raw)):
+    if (wanted == raw and not raw.is_temporal()) or (wanted == pl.String() and _is_text(raw)):
         return None
     return present(name, raw, schema).is_not_null() & typed(name, raw, schema).is_null()
 
@@ -170,8 +176,8 @@ def _is_text(raw: pl.DataType) -> bool:
 
 
 def _number_from_text(value: pl.Expr, schema: Schema) -> pl.Expr:
-    if schema.source.decimal == ",":
-        value = value.str.replace(",", ".", literal=True)
+    if schema.source.decimal == ",":  # a point then is no decimal mark: 1.234 may mean a thousand
+        value = pl.when(~value.str.contains(".", literal=True)).then(value.str.replace(",", ".", literal=True))
     return value.cast(pl.Float64, strict=False)
 
 
@@ -194,7 +200,8 @@ def _datetime(value: pl.Expr, raw: pl.DataType, column: Column) -> pl.Expr:
     if isinstance(raw, pl.Datetime) and raw.time_zone:
         value = value.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if not _is_text(raw):
-        return value.cast(pl.Datetime("us"), strict=False)
+        moment = value.cast(pl.Datetime("us"), strict=False)
+        return pl.when(moment.dt.year().is_between(1, 9999)).then(moment)  # what ISO 8601 and Python can write
     if column.format and "%z" in column.format:  # Polars turns the moment into UTC
         moment = value.str.to_datetime(column.format, strict=False, time_unit="us")
         return moment.dt.replace_time_zone(None)

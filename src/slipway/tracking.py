@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from subprocess import run as run_command
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 from ruamel.yaml import YAML
@@ -105,7 +106,7 @@ def tracking_uri() -> str:
 
 def local_store() -> str:
     """The project's SQLite file as a URI; absolute, since MLflow keeps a store by its URI for the whole process."""
-    return f"sqlite:///{DATABASE.resolve()}"
+    return f"sqlite:///{quote(str(DATABASE.resolve()))}"
 
 
 def log(uri: str, run: Run, *, new: bool) -> None:
@@ -233,14 +234,17 @@ def git_revision() -> tuple[str, bool]:
 
 
 def _git(*words: str) -> str:
-    return run_command(["git", *words], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
+    try:
+        return run_command(["git", *words], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
+    except OSError:  # no git
+        return ""
 
 
 def data_hash() -> str:
     """The hash by which DVC knows the raw data, from `data.dvc`; "none" if it is not versioned."""
     try:
         return str(YAML(typ="safe").load(layout.DATA_DVC.read_text(encoding="utf-8"))["outs"][0]["md5"])
-    except (OSError, LookupError, TypeError):
+    except Exception:  # of a file that is absent or damaged; DVC says so where it matters
         return "none"
 
 

@@ -76,11 +76,12 @@ def propose_split(schema: Schema, typed: pl.LazyFrame, now: Split) -> tuple[Spli
 
 def _cutoff(time: str, typed: pl.LazyFrame, holdout: float) -> datetime:
     """The moment from which the share of rows is closest to the holdout's, with rows on both sides."""
-    counts = typed.group_by(time).agg(pl.len().alias("rows")).sort(time).collect(engine="streaming")
+    moments = typed.select(pl.col(time).alias("moment"))
+    counts = moments.group_by("moment").agg(pl.len().alias("rows")).sort("moment").collect(engine="streaming")
     if counts.height < 2:
         raise UserError(f"--time: column {time!r} holds one moment only; there is no earlier and later")
     later = counts.with_columns(share=pl.col("rows").cum_sum(reverse=True) / pl.col("rows").sum())[1:]
-    cutoff: datetime = later.sort((pl.col("share") - holdout).abs())[time][0]
+    cutoff: datetime = later.sort((pl.col("share") - holdout).abs())["moment"][0]
     return cutoff
 
 
@@ -113,7 +114,7 @@ def propose_slices(schema: Schema, frame: pl.DataFrame, scores: Mapping[str, flo
 
 
 def _has_few(schema: Schema, values: pl.Series) -> bool:
-    counts = values.drop_nulls().value_counts(name="count")["count"]
+    counts = values.drop_nulls().alias("value").value_counts(name="count")["count"]
     common = int((counts >= SLICE_SHARE * len(values)).sum())
     return schema.columns[values.name].type in {"category", "boolean"} and common > 1 and len(counts) <= SLICE_VALUES
 

@@ -33,7 +33,7 @@ FOREIGN = {
 
 COMMA_DECIMAL = re.compile(r"\s*[-+]?\d+,\d+\s*")
 POINT_DECIMAL = re.compile(r"\s*[-+]?\d*\.\d+\s*")
-THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(,\d{3})+\s*")
+THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2}([.,]\d{3})+\s*")
 
 
 def sniff(path: Path, target: str) -> tuple[Source, list[Path]]:
@@ -165,9 +165,10 @@ def _is_data(header: list[str], rows: list[list[str]], target: str) -> bool:
 def _decimal(rows: list[list[str]], separator: str) -> Literal[".", ","]:
     kinds = Counter[str]()
     for cell in (cell for row in rows for cell in row):
-        if COMMA_DECIMAL.fullmatch(cell):
-            # Between commas a quoted 1,234 is one thousand; between semicolons it is as good as any decimal
-            kinds["neither" if separator == "," and THOUSANDS.fullmatch(cell) else ","] += 1
+        if THOUSANDS.fullmatch(cell) and not (separator == ";" and "," in cell):
+            kinds["neither"] += 1  # it may mean a thousand; but between semicolons, a comma is the decimal mark
+        elif COMMA_DECIMAL.fullmatch(cell):
+            kinds[","] += 1
         elif POINT_DECIMAL.fullmatch(cell):
             kinds["."] += 1
     return "," if kinds[","] > kinds["."] else "."

@@ -44,6 +44,16 @@ class Problem:
 
 
 def check(root: Path = Path()) -> list[Problem]:
+    """Hold dvc.lock against the tree as `_check` does, whatever state the files are in."""
+    try:
+        return _check(root)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{PIPELINE}, {LOCK} or a .dvc file is damaged ({error}); restore it from git, or run `make repro`"
+        ) from None
+
+
+def _check(root: Path) -> list[Problem]:
     """Hold dvc.lock against dvc.yaml, the parameters, the code and the `.dvc` files that git tracks.
 
     Args:

@@ -19,6 +19,6 @@ def started(stage: str) -> Iterator[None]:
     try:
         with threadpool_limits(1, "blas"):
             yield
-    except UserError as error:
+    except (UserError, OSError) as error:  # such as a full disk; nothing is half-written
         print(f"error: {stage}: {error}", file=sys.stderr)  # noqa: T201  # a stage speaks to whoever runs `dvc repro`
         sys.exit(2)

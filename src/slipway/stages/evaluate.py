@@ -12,7 +12,7 @@ from rich.progress import track
 from slipway import layout, tracking
 from slipway.encoding import columns_of, target_of
 from slipway.errors import UserError
-from slipway.files import console, read_report, replaced, write_json
+from slipway.files import console, read_report, read_table, replaced, write_json
 from slipway.metrics import HIGHER_IS_BETTER, METRICS, Interval, Scorer, intervals
 from slipway.params import Evaluate, Params, Slice, load_params
 from slipway.plots import write_plots
@@ -144,7 +144,7 @@ def main() -> None:
         settings = params.evaluate.model_copy(update={"slices": slices_of(schema, params)})
         predictor = Predictor(layout.MODEL, trusted=params.export.trusted)
         signature = predictor.signature
-        frame = pl.read_parquet(layout.HOLDOUT)
+        frame = read_table(layout.HOLDOUT)
         names = [column.name for column in signature.inputs]
         columns = columns_of(frame, names)
         truth = target_of(frame, schema)

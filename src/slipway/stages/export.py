@@ -4,13 +4,12 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
-import polars as pl
 from sklearn.pipeline import Pipeline
 
 from slipway import layout
 from slipway.encoding import columns_of
 from slipway.errors import UserError, warn
-from slipway.files import replaced, write_json, write_text
+from slipway.files import read_table, replaced, write_json, write_text
 from slipway.params import Export, load_params
 from slipway.pipeline_file import load_pipeline, pipeline_bytes, types_in
 from slipway.predictor import (
@@ -127,7 +126,7 @@ def main() -> None:
         content = (layout.TRAINED / "pipeline.skops").read_bytes()
         pipeline = load_pipeline(content, params.export.trusted)
         names = [column.name for column in signature.inputs]
-        frame = pl.read_parquet(layout.TRAIN, columns=names)
+        frame = read_table(layout.TRAIN, columns=names)
         matrix = encode(signature, columns_of(frame, names))
         model, report = export(pipeline, signature, matrix, params.export)
         write_json(layout.EXPORT_REPORT, report)

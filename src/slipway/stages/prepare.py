@@ -17,8 +17,6 @@ from slipway.split import is_holdout
 from slipway.stages import started
 from slipway.tables import check_columns, readable, scan_raw, typed
 
-SIDE = "slipway holdout"  # names the side of a row while the table is split; never written
-
 
 def prepare(schema: Schema, params: Params, data: Path, train: Path, holdout: Path) -> dict[str, Any]:
     """Check the raw table and write its two sides, in one pass and in bounded memory, rows in the order of the files.
@@ -44,7 +42,7 @@ def prepare(schema: Schema, params: Params, data: Path, train: Path, holdout: Pa
         table = raw.select(typed(name, columns[name], schema).alias(name) for name in schema.columns)
         sides = pl.PartitionBy(
             scratch,
-            key=is_holdout(schema, params.split).alias(SIDE),
+            key=is_holdout(schema, params.split).alias(max(schema.columns, key=len) + "?"),  # a name no column has
             include_key=False,
             approximate_bytes_per_file=None,
             file_path_provider=lambda part: str(part.partition_keys.item()),
@@ -119,7 +117,8 @@ def refuse_duplicate_ids(schema: Schema, files: list[Path]) -> None:
     """
     if schema.id is None:
         return
-    counts = pl.scan_parquet(files).group_by(schema.id).len().filter(pl.col("len") > 1).sort(schema.id)
+    ids = pl.scan_parquet(files).select(pl.col(schema.id).alias("id"))
+    counts = ids.group_by("id").agg(pl.len().alias("rows")).filter(pl.col("rows") > 1).sort("id")
     repeated = counts.collect(engine="streaming")
     if repeated.height:
         value, count = repeated.row(0)

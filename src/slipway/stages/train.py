@@ -19,7 +19,7 @@ from model.pipeline import build
 from slipway import layout, tracking
 from slipway.encoding import columns_of, fit_inputs, target_of
 from slipway.errors import UserError, warn
-from slipway.files import console, replaced, write_json, write_text
+from slipway.files import console, read_table, replaced, write_json, write_text
 from slipway.metrics import Scorer, choose_threshold
 from slipway.params import Params, load_params
 from slipway.pipeline_file import pipeline_bytes
@@ -223,7 +223,7 @@ def main() -> None:
     """Run the stage in the project's root."""
     with started("train"):
         schema, params = load_schema(), load_params()
-        trained = train(pl.read_parquet(layout.TRAIN), schema, params)
+        trained = train(read_table(layout.TRAIN), schema, params)
         for note in trained.report["warnings"]:
             warn("train", note)
         content = pipeline_bytes(trained.pipeline)

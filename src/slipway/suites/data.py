@@ -5,6 +5,7 @@ import numpy.typing as npt
 import polars as pl
 
 from slipway import layout
+from slipway.files import read_table
 from slipway.params import DataGates, load_params
 from slipway.schema import Schema, load_schema
 from slipway.split import row_key
@@ -99,7 +100,7 @@ def _numeric_counts(series: pl.Series, edges: npt.NDArray[np.float64]) -> npt.ND
 
 
 def _value_counts(series: pl.Series, values: pl.Series) -> npt.NDArray[np.float64]:
-    counts = series.cast(pl.String).value_counts(name="count")
+    counts = series.cast(pl.String).alias("value").value_counts(name="rows")
     found = dict(counts.iter_rows())
     return np.array([found.get(value, 0) for value in values], np.float64)
 
@@ -121,7 +122,7 @@ def main() -> None:
     """Run the stage in the project's root."""
     with started("check-data"):
         schema, params = load_schema(), load_params()
-        checks = check_data(pl.read_parquet(layout.TRAIN), pl.read_parquet(layout.HOLDOUT), schema, params.gates.data)
+        checks = check_data(read_table(layout.TRAIN), read_table(layout.HOLDOUT), schema, params.gates.data)
         write_suite(layout.SUITES / "data.json", "data", checks)
 
 

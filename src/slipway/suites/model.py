@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slipway import layout
-from slipway.files import read_report
+from slipway.files import read_report, undamaged
 from slipway.metrics import METRICS
 from slipway.params import Bound, Gates, load_params
 from slipway.schema import Task
@@ -65,13 +65,9 @@ def main() -> None:
     """Run the stage in the project's root."""
     with started("check-model"):
         params, training = load_params(), read_report(layout.TRAINING_REPORT)
-        checks = check_model(
-            training["task"],
-            read_report(layout.METRICS),
-            read_report(layout.SLICES),
-            read_report(layout.EXPORT_REPORT),
-            params.gates,
-        )
+        metrics, slices, export = (read_report(p) for p in (layout.METRICS, layout.SLICES, layout.EXPORT_REPORT))
+        with undamaged():
+            checks = check_model(training["task"], metrics, slices, export, params.gates)
         write_suite(layout.SUITES / "model.json", "model", checks)
 
 
