@@ -121,7 +121,10 @@ def scale(sizes: Sequence[int], out: Path) -> list[dict[str, Any]]:
             for model, known in (("linear", ()), ("hist_gradient_boosting", INPUTS)):
                 (root / "params.yaml").write_text(json.dumps(PARAMS | {"train": {"model": model}}))
                 costs = stages(root, sys.executable, without=known)
-                found += [record(f"{name}, {model}", [usage], rows) for name, usage in costs.items()]
+                found += [
+                    record(name if name in INPUTS else f"{name}, {model}", [usage], rows)
+                    for name, usage in costs.items()
+                ]
     return found
 
 
