@@ -1,3 +1,6 @@
+import io
+import subprocess
+import zipfile
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,6 +11,7 @@ from examples import churned, diabetes, quick, wine
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from slipway import layout
 from slipway.encoding import columns_of
@@ -108,6 +112,31 @@ def test_a_model_file_that_was_changed_is_refused():
     path = layout.MODEL / "model.onnx"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(UserError, match="is not the file its signature was written for"):
+        Predictor(layout.MODEL)
+
+
+def test_what_a_trusted_module_merely_imports_is_not_trusted():
+    """scikit-learn's test tools import `check_output`; a file that calls it would run any command."""
+    foreign = Pipeline([("call", FunctionTransformer(subprocess.check_output)), ("model", LogisticRegression())])
+    renamed = pipeline_bytes(foreign)
+    with zipfile.ZipFile(io.BytesIO(renamed)) as source:
+        files = {name: source.read(name) for name in source.namelist()}
+    files["schema.json"] = files["schema.json"].replace(b'"subprocess"', b'"sklearn.utils._testing"')
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as target:
+        for name, content in files.items():
+            target.writestr(name, content)
+    with pytest.raises(UserError, match=r"not trusted: sklearn\.utils\._testing\.check_output"):
+        load_pipeline(out.getvalue())
+
+
+def test_a_signature_of_another_width_is_refused():
+    frame, schema = wine()
+    trained = train(frame, schema, quick())
+    file, _ = export(trained.pipeline, trained.signature, matrix_of(trained, frame), Export())
+    content = (layout.MODEL / "model.onnx").read_bytes()
+    write_model(trained.signature.model_copy(update={"inputs": trained.signature.inputs[1:]}), file, content)
+    with pytest.raises(UserError, match="takes and gives"):
         Predictor(layout.MODEL)
 
 

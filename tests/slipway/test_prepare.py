@@ -3,11 +3,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from examples import churn, churn_schema
+from examples import CHURN, churn, churn_schema, quick
 
 from slipway.errors import UserError
-from slipway.params import Params
+from slipway.params import DataGates, Params
 from slipway.stages.prepare import prepare
+from slipway.stages.train import train
+from slipway.suites.data import check_data
 
 
 def source(**changes: Any) -> dict[str, Any]:
@@ -132,6 +134,8 @@ BROKEN = {
     ),
     "unknown category": (churn(300).with_columns(city=pl.lit("Quito")), "unknown category 'Quito'"),
     "unknown class": (churn(300).with_columns(churned=pl.lit("maybe")), "unknown category 'maybe'"),
+    "numbers for moments": (churn(300).with_columns(joined=pl.int_range(300)), "row 1: 0 is not of type datetime"),
+    "moments for numbers": (churn(300).with_columns(visits="joined"), "'visits', row .* is not of type integer"),
     "missing value": (
         churn(300).with_columns(pl.when(pl.int_range(300) != 4).then("visits").alias("visits")),
         "'visits', row 5: a value is missing",
@@ -183,3 +187,35 @@ def test_a_broken_file_is_named(tmp_path):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"\.parquet: cannot be read"):
         prepare(schema, Params(), path.parent, *out)
+
+
+def test_one_unknown_value_among_very_many_categories_is_found_every_time(tmp_path):
+    rows, listed = 12_000, [f"c{number}" for number in range(12_000)]
+    frame = churn(rows).with_columns(postcode=pl.Series(listed))
+    contract = CHURN["columns"] | {"postcode": {"type": "category", "categories": listed}}
+    assert run(tmp_path, frame, columns=contract)["rows"]["train"] > 0
+    for row in (3, 11_000):
+        other = frame.with_columns(
+            pl.when(pl.int_range(rows) == row).then(pl.lit("new")).otherwise("postcode").alias("postcode")
+        )
+        with pytest.raises(UserError, match="unknown category 'new'"):
+            run(tmp_path, other, columns=contract)
+
+
+@pytest.mark.parametrize("name", ["count", "len", "rows", "value", "class", "literal", "slipway holdout", "share"])
+@pytest.mark.parametrize("role", ["feature", "category", "target", "id"])
+def test_no_column_name_is_taken(tmp_path, name, role):
+    old = {"feature": "visits", "category": "city", "target": "churned", "id": "visits"}[role]
+    columns = {name if key == old else key: value for key, value in CHURN["columns"].items()}
+    changes = {"columns": columns, "sensitive": []}
+    frame = churn(300).with_columns(visits=pl.int_range(300)).rename({old: name})
+    if role == "target":
+        changes["target"] = CHURN["target"] | {"column": name}
+    if role == "id":
+        changes["id"] = name
+    run(tmp_path, frame, **changes)
+    train_rows, holdout = sides(tmp_path)
+    assert set(train_rows.columns) == set(holdout.columns) == set(columns)
+    schema = churn_schema(**source(**changes))
+    assert train(train_rows, schema, quick()).report["folds"] == 3
+    assert check_data(train_rows, holdout, schema, DataGates())

@@ -6,7 +6,7 @@ import pytest
 
 from helpers import write
 from slipway.errors import UserError
-from slipway.settings import Frozen, load
+from slipway.settings import Frozen, load, read_yaml
 
 
 class Inner(Frozen):
@@ -73,3 +73,14 @@ def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
 
     (tmp_path / "nul.yaml").write_bytes(b"needed: \x00")
     assert refusal(tmp_path / "nul.yaml").startswith("FILE: not valid YAML")
+
+
+@pytest.mark.parametrize("text", ["a: 2024-13-45\n", "a: !!int abc\n", "? [a, [b]]\n: 1\n", "[" * 5000])
+def test_values_that_yaml_cannot_make_are_one_line(tmp_path, text):
+    path = tmp_path / "some.yaml"
+    path.write_text("a: 2024-12-05\n", encoding="utf-8")
+    assert read_yaml(path)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"some\.yaml.*not valid YAML") as caught:
+        read_yaml(path)
+    assert "\n" not in str(caught.value)

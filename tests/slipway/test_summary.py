@@ -233,3 +233,11 @@ def test_a_terminal_without_unicode_gets_plain_text(run: Path) -> None:
     assert plain.returncode == 0
     assert ">= 0.9" in plain.stdout
     assert "+- 0.0200" in plain.stdout
+
+
+def test_a_suite_without_checks_never_passes(run: Path) -> None:
+    assert show() == 0
+    for checks in ([], [{"name": "a", "status": "fine", "condition": "", "value": 1, "message": ""}]):
+        write_json(layout.SUITES / "model.json", {"checks": checks})
+        with pytest.raises(UserError, match="run `make repro`"):
+            show()
