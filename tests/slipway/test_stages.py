@@ -1,5 +1,9 @@
 """What every stage runs within."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -18,6 +22,14 @@ def test_linear_algebra_gets_one_thread_within_a_stage_and_its_own_number_after_
         with started("train"):
             within = blas_threads()
         assert (within, blas_threads()) == ({1}, {2})
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_of_trees_wait_without_spinning_unless_told_otherwise(given: dict[str, str], found: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    script = "import sys, slipway.stages, os; print('sklearn' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    printed = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
+    assert printed.split() == ["False", found]
 
 
 def test_a_mistake_of_the_user_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """One module per DVC stage: a pure function, and a thin `main` that reads and writes files."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,10 @@ from contextlib import contextmanager
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it; it has no types
 
 from slipway.errors import UserError
+
+# The threads of boosted trees would spin while they wait for each other, and training beside any other work then takes
+# five times as long. OpenMP reads this when scikit-learn is imported, which the stages do after this package.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @contextmanager
