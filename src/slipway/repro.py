@@ -7,7 +7,10 @@ from pathlib import Path
 
 from slipway import layout
 from slipway.errors import UserError
+from slipway.params import load_params
+from slipway.schema import load_schema
 from slipway.settings import read_yaml
+from slipway.settings_check import check_settings
 
 PIPELINE, CACHE = Path("dvc.yaml"), Path(".dvc/cache")
 
@@ -25,6 +28,7 @@ def repro(words: Sequence[str] = ()) -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     if not PIPELINE.exists():
         raise UserError(f"{PIPELINE}: no such file; run from the project's root")
+    check_settings(load_params(), load_schema())  # before DVC removes the results of a stage that cannot run
     refuse_unversioned_data()
     if not CACHE.exists():
         print("First run here: where DVC warns of results that are in no remote, it goes on and makes them.")  # noqa: T201
@@ -70,4 +74,6 @@ def _dvc(*words: str) -> None:
     from dvc.cli import main
 
     if main(list(words)):
-        raise UserError(f"dvc {' '.join(words)} failed; mend what it says above and run `make repro` again")
+        raise UserError(
+            f"dvc {' '.join(words)} did not finish; mend what it says above, if anything, and run `make repro` again"
+        )

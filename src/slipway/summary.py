@@ -36,7 +36,8 @@ def show(json_output: bool = False) -> int:
         with undamaged():
             print(json.dumps(summary, indent=2, allow_nan=False))  # noqa: T201
     else:
-        console = Console(markup=False, highlight=False, emoji=False)
+        width = None if sys.stdout.isatty() else 120
+        console = Console(markup=False, highlight=False, emoji=False, width=width)
         with console.capture() as text, undamaged():
             _print(console, summary)
         unicode = (sys.stdout.encoding or "").lower().startswith("utf")
@@ -171,8 +172,10 @@ def _print_model(console: Console, summary: dict[str, Any]) -> None:
 def _print_metrics(console: Console, summary: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("holdout", no_wrap=True)
-    table.add_column("value", justify="right")
-    for header in (f"{summary['confidence']:.0%} interval", "cross-validation", "expected", ""):
+    table.add_column("value", justify="right", no_wrap=True)
+    # Where the terminal is too narrow, what was found in training gives way to what is judged.
+    roomy = console.width >= 100
+    for header in (f"{summary['confidence']:.0%} interval", *(["cross-validation"] * roomy), "expected", ""):
         table.add_column(header, no_wrap=True)
     for name, metric in summary["metrics"].items():
         folds = metric["cross_validation"]
@@ -180,7 +183,10 @@ def _print_metrics(console: Console, summary: dict[str, Any]) -> None:
             name,
             "undefined" if metric["value"] is None else _number(metric["value"]),
             _interval(metric),
-            f"{_number(folds['mean'])} ± {_number(folds['std'])}" if folds and folds["mean"] is not None else "",
+            *(
+                [f"{_number(folds['mean'])} ± {_number(folds['std'])}" if folds and folds["mean"] is not None else ""]
+                * roomy
+            ),
             metric["expected"] or "",
             {None: "", True: "pass", False: "FAIL"}[metric["passed"]],
             style=STYLES["failed"] if metric["passed"] is False else None,

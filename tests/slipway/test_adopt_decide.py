@@ -23,6 +23,14 @@ from slipway.schema import load_schema
 from slipway.stages.prepare import prepare
 
 RNG = np.random.default_rng(3)
+STATE = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_draws_in_any_order():
+    RNG.bit_generator.state = STATE
+
+
 ROWS = 300
 
 
@@ -194,8 +202,8 @@ def test_gates_lie_between_a_guess_and_what_the_model_reached(tmp_path):
 def test_a_model_that_is_no_better_than_a_guess_is_called_so(tmp_path):
     frame = plain().with_columns(pl.Series("y", RNG.choice(["no", "yes"], ROWS)))
     told = " ".join(adopted(tmp_path, frame).warnings)
-    assert "does not clearly beat a guess: roc_auc" in told
-    assert "does not clearly beat a guess: roc_auc" not in " ".join(adopted(tmp_path, plain()).warnings)
+    assert "does not clearly beat a guess" in told
+    assert "does not clearly beat a guess" not in " ".join(adopted(tmp_path, plain()).warnings)
 
 
 def test_slices_are_sensitive_columns_then_kinds_then_one_number(tmp_path):

@@ -18,6 +18,12 @@ from slipway.schema import Column, Source, Target
 
 ROWS = 120
 RNG = np.random.default_rng(0)
+STATE = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_draws_in_any_order():
+    RNG.bit_generator.state = STATE
 
 
 def table(target: str = "y", source: dict[str, Any] | None = None, **columns: Any) -> Table:

@@ -66,7 +66,7 @@ def test_a_file_without_a_header_is_refused_and_one_with_numbers_as_names_is_not
     [
         (b"", "is empty"),
         (b" \n\n", "is empty"),
-        (gzip.compress(b"a,b\n1,2\n"), "gzip"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), "gzip"),
         (b"PK\x03\x04rest", "Excel"),
         ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
         (b'[{"a": 1}]', "JSON array"),

@@ -140,7 +140,7 @@ def test_a_gate_that_does_not_hold_fails_the_summary(demo):
 def test_bad_settings_and_bad_data_are_one_line_and_undone_by_undoing_them(demo):
     demo.edit("params.yaml", "folds: 5", "fold: 5")
     told = demo.repro(code=2)
-    assert "error: train: params.yaml: train.fold: unknown key" in told
+    assert "error: params.yaml: train.fold: unknown key" in told
     assert "Traceback" not in told
     demo("git", "checkout", "-q", ".")
     demo.edit("src/model/schema.yaml", "mean radius:", "mean radios:")

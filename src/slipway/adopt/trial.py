@@ -15,11 +15,10 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from model.pipeline import build
 from slipway.encoding import columns_of, fit_inputs, target_of
 from slipway.errors import UserError
-from slipway.metrics import choose_threshold
-from slipway.params import Params
+from slipway.params import Params, Threshold
 from slipway.predictor import Input, Matrix, Prediction, Signature, encode, interpret
 from slipway.schema import Schema
-from slipway.stages.train import cross_validate, folds
+from slipway.stages.train import cross_validate, usable_folds
 
 SAMPLE_ROWS = 20_000
 LEAK_ROWS = 5_000  # also the rows up to which five folds take no more than seconds
@@ -117,15 +116,23 @@ def run_trial(schema: Schema, frame: pl.DataFrame, params: Params) -> Trial:
     dummy = DummyRegressor() if task == "regression" else DummyClassifier(strategy="prior")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # training will say it again
-        cuts = list(folds(y, frame, schema, params))
-        if not cuts:
-            raise UserError(f"--time: {schema.time!r} orders the rows class after class; leave --time away")
-        model, truth, predicted = cross_validate(build(inputs, task, params.train), matrix, y, schema, cuts)
-        guess, _, _ = cross_validate(Pipeline([("guess", dummy)]), matrix, y, schema, cuts)
+        try:
+            cuts = usable_folds(y, frame, schema, params)
+        except UserError:
+            if schema.time is None:
+                raise
+            raise UserError(f"--time: {schema.time!r} orders the rows class after class; leave --time away") from None
+        rule = params.train.threshold
+        fitted = cross_validate(build(inputs, task, params.train), matrix, y, schema, cuts, rule=rule)
+        guess = cross_validate(
+            Pipeline([("guess", dummy)]), matrix, y, schema, cuts, rule=Threshold(rule="fixed", value=0.5)
+        )
     held = np.concatenate([held for _, held in cuts])
-    threshold = choose_threshold(params.train.threshold, truth, predicted[:, 1]) if task == "binary" else None
-    signature = Signature(task=task, target="", classes=schema.target.classes, threshold=threshold, inputs=(), prior=())
-    return Trial(_summary(model), _summary(guess), len(cuts), held, truth, interpret(signature, predicted))
+    signature = Signature(
+        task=task, target="", classes=schema.target.classes, threshold=fitted.threshold, inputs=(), prior=()
+    )
+    predicted = interpret(signature, fitted.predicted)
+    return Trial(_summary(fitted.scores), _summary(guess.scores), len(cuts), held, fitted.truth, predicted)
 
 
 def _summary(scores: Mapping[str, list[float]]) -> dict[str, tuple[float, float]]:

@@ -188,7 +188,7 @@ def _flow(value: Any) -> Any:
 def _dump(value: Any) -> str:
     out = io.StringIO()
     _yaml().dump(value, out)
-    return out.getvalue()
+    return out.getvalue().replace(", \n", ",\n")  # it wraps long lists behind a blank
 
 
 def _yaml() -> YAML:

@@ -21,7 +21,7 @@ from slipway.encoding import columns_of, fit_inputs, target_of
 from slipway.errors import UserError, warn
 from slipway.files import console, read_table, replaced, write_json, write_text
 from slipway.metrics import Scorer, choose_threshold
-from slipway.params import Params, load_params
+from slipway.params import Params, Threshold, load_params
 from slipway.pipeline_file import pipeline_bytes
 from slipway.predictor import SIGNATURE, Matrix, Signature, Values, encode, interpret
 from slipway.schema import Schema, load_schema
@@ -72,7 +72,7 @@ def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
         warnings.filterwarnings("ignore", "The least populated class")  # `check_target` says it better
         cuts = usable_folds(y, frame, schema, params)
         try:
-            scores, truth, predicted = cross_validate(pipeline, matrix, y, schema, cuts)
+            validated = cross_validate(pipeline, matrix, y, schema, cuts, rule=params.train.threshold)
             pipeline.fit(matrix, y)
         except ValueError as error:
             if "infinity" not in str(error):
@@ -82,9 +82,7 @@ def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
                 f"bound it by `min` and `max`, or set `use: false`, in {layout.SCHEMA}"
             ) from None
     notes += sorted({_readable(warning.message) for warning in caught})
-    if schema.target.task == "binary":
-        threshold = choose_threshold(params.train.threshold, truth, predicted[:, 1])
-        signature = signature.model_copy(update={"threshold": threshold})
+    signature = signature.model_copy(update={"threshold": validated.threshold})
     report = {
         "task": schema.target.task,
         "model": params.train.model,
@@ -92,7 +90,8 @@ def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
         "features": len(signature.features),
         "threshold": signature.threshold,
         "cross_validation": {
-            name: {"mean": float(np.mean(values)), "std": float(np.std(values))} for name, values in scores.items()
+            name: {"mean": float(np.mean(values)), "std": float(np.std(values))}
+            for name, values in validated.scores.items()
         },
         "folds": len(cuts),
         "warnings": notes,
@@ -139,19 +138,35 @@ def input_notes(schema: Schema, inputs: tuple[Any, ...], frame: pl.DataFrame) ->
     return notes
 
 
-def cross_validate(
-    pipeline: Pipeline, matrix: Matrix, y: npt.NDArray[Any], schema: Schema, cuts: Sequence[Cut]
-) -> tuple[dict[str, list[float]], npt.NDArray[Any], Values]:
-    """Score the pipeline on folds of the training rows.
+@dataclass(frozen=True)
+class Validated:
+    """What cross-validation found.
 
-    Returns:
-        For every metric its value by fold (folds where it is undefined left out); the targets of the rows that were
-        predicted, shape (m,); and their out-of-fold predictions, shape (m, classes) or (m,).
+    Attributes:
+        scores: For every metric its value by fold; folds where it is undefined are left out.
+        threshold: The decision threshold that the rule prefers on all folds together; None unless the task is binary.
+        truth: The targets of the rows that were predicted, shape (m,).
+        predicted: Their out-of-fold predictions, shape (m, classes) or (m,).
     """
+
+    scores: dict[str, list[float]]
+    threshold: float | None
+    truth: npt.NDArray[Any]
+    predicted: Values
+
+
+def cross_validate(
+    pipeline: Pipeline,
+    matrix: Matrix,
+    y: npt.NDArray[Any],
+    schema: Schema,
+    cuts: Sequence[Cut],
+    *,
+    rule: Threshold,
+) -> Validated:
+    """Score the pipeline on folds of the training rows, decisions by the threshold that will ship."""
     task, classes = schema.target.task, len(schema.target.classes)
-    scores: dict[str, list[float]] = {}
-    truths, predictions = [], []
-    signature = Signature(task=task, target="", classes=schema.target.classes, inputs=(), prior=())
+    predictions = []
     for fitted, held in track(cuts, "cross-validation", console=console(), transient=True):
         fold = clone(pipeline).fit(matrix[fitted], y[fitted])
         if task == "regression":
@@ -159,13 +174,16 @@ def cross_validate(
         else:  # a fold may lack a rare class; its probability is then 0
             predicted = np.zeros((len(held), classes))
             predicted[:, fold.classes_] = fold.predict_proba(matrix[held])
-        scorer = Scorer(task, y[held], interpret(signature, predicted), classes)
-        for name, value in scorer.point().items():
+        predictions.append(predicted)
+    truth, whole = np.concatenate([y[held] for _, held in cuts]), np.concatenate(predictions)
+    threshold = choose_threshold(rule, truth, whole[:, 1]) if task == "binary" else None
+    signature = Signature(task=task, target="", classes=schema.target.classes, threshold=threshold, inputs=(), prior=())
+    scores: dict[str, list[float]] = {}
+    for (_, held), predicted in zip(cuts, predictions, strict=True):
+        for name, value in Scorer(task, y[held], interpret(signature, predicted), classes).point().items():
             if np.isfinite(value):
                 scores.setdefault(name, []).append(value)
-        truths.append(y[held])
-        predictions.append(predicted)
-    return scores, np.concatenate(truths), np.concatenate(predictions)
+    return Validated(scores, threshold, truth, whole)
 
 
 def usable_folds(y: npt.NDArray[Any], frame: pl.DataFrame, schema: Schema, params: Params) -> list[Cut]:
