@@ -17,6 +17,7 @@ from slipway.schema import Column, Schema
 from slipway.tables import typed, unread
 
 BATCH_ROWS = 100_000
+SHOWN = 5  # faults, and known categories, in one message
 
 
 def pandera_schema(schema: Schema, columns: Sequence[str] | None = None) -> pa.DataFrameSchema:
@@ -135,48 +136,52 @@ def holds(findings: Findings, schema: Schema) -> bool:
 
 
 def explain(raw: pl.LazyFrame, schema: Schema) -> UserError:
-    """Read the raw table in order up to the first batch that breaks the contract; say which value, where and why."""
+    """Read the raw table in order up to the first batch that breaks the contract; say which values, where and why."""
     types, rules, start = raw.collect_schema(), pandera_schema(schema), 0
     columns = [typed(name, types[name], schema).alias(name) for name in schema.columns]
     doubtful = {name: unread(name, types[name], schema) for name in schema.columns}
     flags = [expression.alias(name) for name, expression in doubtful.items() if expression is not None]
     for batch in raw.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
-        found = batch.select(flags)
-        for name in found.columns:
-            if found[name].any():
-                row = found[name].arg_max() or 0
-                what = f"{batch[name][row]!r:.80} is not of type {schema.columns[name].type}"
-                return _broken(start + row, name, what, int(found[name].sum()))
+        faults: dict[str, str] = {}  # by column, of each the first
+        for flag in batch.select(flags):
+            if flag.any():
+                row, kind = flag.arg_max() or 0, schema.columns[flag.name].type
+                what = f"{batch[flag.name][row]!r:.80} is not of type {kind}"
+                faults[flag.name] = _fault(flag.name, start + row, what, int(flag.sum()))
         try:
             rules.validate(batch.select(columns), lazy=True)
         except SchemaErrors as errors:
             cases = errors.failure_cases.sort("index", nulls_last=True)
-            first = cases.row(0, named=True)
-            same = cases.filter((pl.col("column") == first["column"]) & (pl.col("check") == first["check"]))
-            what = _what(first["check"], first["failure_case"])
-            return _broken(start + (first["index"] or 0), first["column"], what, same.height)
+            for name, check, value, row in cases.select("column", "check", "failure_case", "index").iter_rows():
+                if name not in faults:
+                    count = cases.filter((pl.col("column") == name) & (pl.col("check") == check)).height
+                    faults[name] = _fault(name, start + (row or 0), _what(schema, name, check, value), count)
+        if faults:
+            more = f"; and {len(faults) - SHOWN} more columns" if len(faults) > SHOWN else ""
+            return UserError(
+                f"{layout.DATA}: {'; '.join([*faults.values()][:SHOWN])}{more}; "
+                f"mend the data, or widen the contract in {layout.SCHEMA}"
+            )
         start += batch.height
     return UserError(f"{layout.DATA}: changed while it was read; run again")
 
 
-def _what(check: str, value: object) -> str:
-    if check == "not_nullable":
-        return "a value is missing in a column that is not `nullable`"
-    rule = check.split("(", 1)
-    limit = rule[1].rstrip(")") if len(rule) == 2 else ""
-    match rule[0]:
+def _what(schema: Schema, name: str, check: str, value: object) -> str:
+    column = schema.columns[name]
+    match check.split("(", 1)[0]:
+        case "not_nullable":
+            return "a value is missing in a column that is not `nullable`"
         case "greater_than_or_equal_to":
-            return f"{value} is below the minimum {limit}"
+            return f"{value} is below the minimum {column.min}"
         case "less_than_or_equal_to":
-            return f"{value} is above the maximum {limit}"
+            return f"{value} is above the maximum {column.max}"
         case "isin":
-            return f"unknown category {value!r:.80} (known: {limit:.160})"
+            known = (schema.target.classes if name == schema.target.column else None) or column.categories or ()
+            listed = ", ".join(repr(item)[:40] for item in known[:SHOWN]) + ", ..." * (len(known) > SHOWN)
+            return f"unknown category {value!r:.80} (known: {listed})"
     return f"{value!r:.80} fails {check:.160}"
 
 
-def _broken(row: int, column: str, what: str, count: int) -> UserError:
+def _fault(column: str, row: int, what: str, count: int) -> str:
     more = f", and {count - 1} more like it nearby" if count > 1 else ""
-    return UserError(
-        f"{layout.DATA}: column {column!r}, row {row + 1}: {what}{more}; "
-        f"mend the data, or widen the contract in {layout.SCHEMA}"
-    )
+    return f"column {column!r}, row {row + 1}: {what}{more}"

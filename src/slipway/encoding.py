@@ -59,7 +59,8 @@ def _fit(name: str, column: Column, series: pl.Series, max_categories: int) -> I
         statistics = Statistics(missing=missing, shares=shares)
         return Input(**common, categories=kept, closed=column.categories is not None, statistics=statistics)
     if column.type == "datetime":
-        whole = Input(**common | {"constant": False}, parts=get_args(DatePart))
+        common |= {"constant": False, "format": column.format}
+        whole = Input(**common, parts=get_args(DatePart))
         signature = Signature(task="regression", target="", inputs=(whole,), prior=())
         block = encode(signature, {name: _column(series)})
         parts = tuple(p for p, values in zip(whole.parts, block.T, strict=True) if np.unique(values).size > 1)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway.errors import UserError
-from slipway.values import as_text, boolean_of, is_missing, moment_of, number_of
+from slipway.moments import moment_of
+from slipway.values import as_text, boolean_of, is_missing, number_of
 
 SIGNATURE = "signature.json"
 BATCH_ROWS = 50_000
@@ -54,6 +55,7 @@ class Input(_Frozen):
     categories: tuple[str, ...] = ()
     closed: bool = False  # whether values outside `categories` break the contract
     marker: bool = False
+    format: str | None = None  # of a datetime as text; None is ISO 8601
     parts: tuple[DatePart, ...] = ()
     constant: bool = False
     statistics: Statistics | None = None
@@ -131,7 +133,7 @@ def encode(signature: Signature, columns: Mapping[str, ColumnValues]) -> Matrix:
 
     Args:
         signature: What to do with each column.
-        columns: For every input its n values: numbers, booleans, texts, ISO 8601 texts or datetimes; None, NaN, empty
+        columns: For every input its n values: numbers, booleans, texts, datetimes or their texts; None, NaN, empty
             text and the signature's missing markers all mean "missing". Other columns are ignored.
 
     Raises:
@@ -195,10 +197,11 @@ def _date_parts(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers
         moments = np.empty(len(values), "datetime64[us]")
         for row, value in enumerate(values):
             try:
-                moments[row] = np.datetime64("NaT") if is_missing(value, markers) else moment_of(value)
+                moments[row] = np.datetime64("NaT") if is_missing(value, markers) else moment_of(value, column.format)
             except (TypeError, ValueError, OverflowError):
                 raise UserError(
-                    f"input {column.name!r}, row {row + 1}: {value!r:.80} is not a date and time in ISO 8601"
+                    f"input {column.name!r}, row {row + 1}: {value!r:.80} is not a date and time "
+                    f"{'in ISO 8601' if column.format is None else f'of the form {column.format}'}"
                 ) from None
     missing = np.isnat(moments)
     moments = np.where(missing, np.datetime64(0, "us"), moments)

@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field, field_validator, model_validator
 
 from slipway import layout
+from slipway.moments import pattern
 from slipway.settings import Frozen, load
 from slipway.values import as_text
 
@@ -23,6 +24,16 @@ POLARS_TYPES: Mapping[ColumnType, pl.DataType] = {
     "datetime": pl.Datetime("us"),
     "text": pl.String(),
 }
+
+
+def _texts(value: Any) -> Any:
+    """A list of scalars as texts; anything else is left for the model to refuse."""
+    if not isinstance(value, list | tuple):
+        return value
+    for item in value:
+        if item is None or isinstance(item, list | tuple | dict):
+            raise ValueError(f"a list of texts, numbers or truth values (got {item!r:.80}); put a text in quotes")
+    return tuple(as_text(item) for item in value)
 
 
 class Source(Frozen):
@@ -59,7 +70,8 @@ class Column(Frozen):
 
     `use: false` keeps a column out of the model (it stays in the table, for slices and for the split's row key), and
     `note` says why. `categories` closes the set of values of a category; without it any value is allowed, and training
-    keeps the frequent ones. `format` is the strptime pattern of a datetime in a text file; ISO 8601 needs none.
+    keeps the frequent ones. `format` is the strptime pattern of a datetime, for texts in files and requests alike, of the
+    directives in `slipway.moments`; ISO 8601 needs none.
     """
 
     type: ColumnType
@@ -74,7 +86,7 @@ class Column(Frozen):
     @field_validator("categories", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
-        return tuple(as_text(item) for item in value) if isinstance(value, list | tuple) else value
+        return _texts(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -86,6 +98,10 @@ class Column(Frozen):
             raise ValueError("categories belong to category columns")
         if self.categories is not None and len(set(self.categories)) != len(self.categories):
             raise ValueError("categories repeat a value")
+        if self.format is not None:
+            if self.type != "datetime":
+                raise ValueError("format belongs to datetime columns")
+            pattern(self.format)
         if self.type == "text" and self.use:
             raise ValueError("free text is not an input of the model: set `use: false`, or make it a category")
         return self
@@ -101,7 +117,7 @@ class Target(Frozen):
     @field_validator("classes", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
-        return tuple(as_text(item) for item in value) if isinstance(value, list | tuple) else value
+        return _texts(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -136,7 +152,7 @@ class Schema(Frozen):
     @field_validator("missing", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
-        return tuple(as_text(item) for item in value) if isinstance(value, list | tuple) else value
+        return _texts(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -149,6 +165,8 @@ class Schema(Frozen):
         roles = [name for name in (self.target.column, self.id, self.time) if name is not None]
         if len(set(roles)) != len(roles):
             raise ValueError("target, id and time must be different columns")
+        if self.target.column in {self.group, *self.sensitive}:
+            raise ValueError("group and sensitive: the target cannot be one of them")
         target = self.columns[self.target.column].type
         if self.target.task == "regression" and target not in {"number", "integer"}:
             raise ValueError(f"target.task: regression needs a numeric column, {self.target.column!r} is {target}")

@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 
 from slipway import layout
 from slipway.errors import UserError
+from slipway.moments import ISO, pattern
 from slipway.schema import Column, Schema, Source
 from slipway.values import FALSE, TRUE, as_text
-
-ISO_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ")
 
 
 def source_files(source: Source, root: Path = layout.DATA) -> list[Path]:
@@ -200,13 +199,28 @@ def _datetime(value: pl.Expr, raw: pl.DataType, column: Column) -> pl.Expr:
     if isinstance(raw, pl.Datetime) and raw.time_zone:
         value = value.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if not _is_text(raw):
-        moment = value.cast(pl.Datetime("us"), strict=False)
-        return pl.when(moment.dt.year().is_between(1, 9999)).then(moment)  # what ISO 8601 and Python can write
-    if column.format and "%z" in column.format:  # Polars turns the moment into UTC
-        moment = value.str.to_datetime(column.format, strict=False, time_unit="us")
-        return moment.dt.replace_time_zone(None)
-    formats = (column.format,) if column.format else ISO_FORMATS
-    return pl.coalesce(value.str.to_datetime(format, strict=False, time_unit="us") for format in formats)  # noqa: A001
+        return _within_years(value.cast(pl.Datetime("us"), strict=False))
+    value = pl.when(value.str.contains(f"^(?:{pattern(column.format)})$")).then(value)
+    form = column.format
+    if form is None:  # every part that may be absent is filled in, and one format reads them all
+        part = value.str.extract_groups(ISO).struct
+        clock = pl.concat_str(part["H"], pl.lit(":"), part["M"])
+        seconds = pl.concat_str(part["S"].fill_null("00"), part["f"].fill_null(""))
+        zone = part["z"].fill_null("+0000")
+        value = pl.concat_str(value.str.head(10), clock.fill_null("00:00"), seconds, zone, separator=" ")
+        form = "%Y-%m-%d %H:%M %S%.f %z"
+    if "%d" not in form:
+        value, form = pl.concat_str(value, pl.lit(" 1")), f"{form} %d"
+    if "%z" not in form:
+        return _within_years(value.str.to_datetime(form, strict=False, time_unit="us"))
+    # Polars does not know Z, and turns the moment into UTC.
+    moment = value.str.replace("[zZ]$", "+00:00").str.to_datetime(form, strict=False, time_unit="us")
+    return _within_years(moment.dt.replace_time_zone(None))
+
+
+def _within_years(moment: pl.Expr) -> pl.Expr:
+    """Null where ISO 8601 and Python cannot write the moment."""
+    return pl.when(moment.dt.year().is_between(1, 9999)).then(moment)
 
 
 def _text(value: pl.Expr, raw: pl.DataType, column: Column) -> pl.Expr:

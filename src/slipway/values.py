@@ -1,6 +1,5 @@
-"""What a single value means: its text, whether it is missing, the number, truth value or moment it stands for."""
+"""What a single value means: its text, whether it is missing, the number or truth value it stands for."""
 
-from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -41,19 +40,3 @@ def boolean_of(value: object) -> float:
     """0 or 1; infinite if a value stands for neither."""
     text = as_text(value).lower()
     return 1.0 if text in TRUE else 0.0 if text in FALSE else np.inf
-
-
-def moment_of(value: object) -> date | np.datetime64:
-    """The moment a date, a datetime or its ISO 8601 text stands for, without zone, in UTC.
-
-    Raises:
-        TypeError: It is neither.
-        ValueError: The text is not ISO 8601.
-    """
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value.strip())
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        value = value.astimezone(UTC).replace(tzinfo=None)
-    if not isinstance(value, date | np.datetime64):
-        raise TypeError(value)
-    return value

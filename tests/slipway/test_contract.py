@@ -74,6 +74,15 @@ def test_like_faults_are_counted_and_the_first_row_is_named() -> None:
     assert "row 2: 99.0 is above the maximum 10.0, and 2 more like it nearby" in said
 
 
+def test_every_column_that_breaks_the_contract_is_named_at_once() -> None:
+    frame = table([SOUND, SOUND | {"size": 99.0}, SOUND | {"size": None, "kind": "zzz"}])
+
+    said = str(explain(frame.lazy(), SCHEMA))
+
+    assert "column 'size', row 2: 99.0 is above the maximum 10.0; column 'kind', row 3: unknown category 'zzz'" in said
+    assert said.count("column") == 2
+
+
 def test_a_fault_far_into_the_table_has_its_own_row_number() -> None:
     frame = pl.concat([table([SOUND] * 150_000), table([SOUND | {"kind": "zzz"}])])
 

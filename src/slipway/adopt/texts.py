@@ -22,12 +22,11 @@ MAX_STRAYS = 10  # distinct values
 FEW = 20  # with as few distinct values, texts among numbers are as likely categories
 
 DAYS = (
-    *("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y", "%d.%m.%y"),
-    *("%m/%d/%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
+    *("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m-%d"),
+    *("%d/%m/%y", "%d.%m.%y", "%m/%d/%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
 )
 TIMES = ("", " %H:%M", " %H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
-ZONED = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
-FORMATS = (None, "%Y-%m", *ZONED, *(day + time for time in TIMES for day in DAYS))  # None is ISO 8601
+FORMATS = (None, "%Y-%m", *(day + time for time in TIMES for day in DAYS))  # None is ISO 8601
 COMPACT = "%Y%m%d"  # also plain integers, so only where the column's name or role says that it is a date
 YEARS = (1800, 2200)  # %Y reads "24" as the year 24
 
