@@ -33,7 +33,11 @@ def repro(context: typer.Context) -> None:
     from slipway.repro import repro
     from slipway.summary import show
 
-    repro(context.args)
+    try:
+        repro(context.args)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; `make repro` goes on where it stopped", err=True)
+        raise
     raise typer.Exit(show())
 
 

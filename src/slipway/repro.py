@@ -1,5 +1,6 @@
 """`make repro`: DVC runs what changed, and the run ends with what it found."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from slipway.schema import load_schema
 from slipway.settings import read_yaml
 from slipway.settings_check import check_settings
 
-PIPELINE, CACHE = Path("dvc.yaml"), Path(".dvc/cache")
+PIPELINE = Path("dvc.yaml")
 
 
 def repro(words: Sequence[str] = ()) -> None:
@@ -23,6 +24,7 @@ def repro(words: Sequence[str] = ()) -> None:
 
     Raises:
         UserError: The data is not what `data.dvc` says, or a stage or DVC itself failed, which it has said.
+        KeyboardInterrupt: The run was interrupted, in whichever process.
     """
     # Stages are started as `python`; it must be this one even where the environment's folder is not on the path.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -30,8 +32,6 @@ def repro(words: Sequence[str] = ()) -> None:
         raise UserError(f"{PIPELINE}: no such file; run from the project's root")
     check_settings(load_params(), load_schema())  # before DVC removes the results of a stage that cannot run
     refuse_unversioned_data()
-    if not CACHE.exists():
-        print("First run here: where DVC warns of results that are in no remote, it goes on and makes them.")  # noqa: T201
     _dvc("repro", "--pull", *words)
     # With --pull, DVC takes a stage whose results are missing for unchanged and brings back what its cache holds, but
     # not the reports that git holds: after a stage was killed they would stay away. Without --pull it misses them.
@@ -70,10 +70,40 @@ def reports(pipeline: Path) -> list[Path]:
     return [Path(path) for path, options in named if options.get("cache") is False]
 
 
+class _Heard(logging.Filter):
+    """What DVC says, without what only looks like trouble: a result that is in no remote is made instead.
+
+    Attributes:
+        interrupted: Whether DVC or a stage was. DVC waits for a stage deaf to interrupts, and knows its exit code only.
+    """
+
+    interrupted = False
+    _raw = False  # raw data is being pulled, which nothing can make
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        if said.startswith("Pulling data for"):
+            self._raw = said.endswith(".dvc'")
+        error = record.exc_info[1] if record.exc_info else None
+        while error is not None:
+            # By the signal itself, or by a shell that died of it or reports it.
+            if isinstance(error, KeyboardInterrupt) or str(error).endswith(("exited with -2", "exited with 130")):
+                self.interrupted = True
+                return False
+            error = error.__cause__
+        return self._raw or not said.startswith(("Some of the cache files do not exist", "Unable to pull data for"))
+
+
 def _dvc(*words: str) -> None:
     from dvc.cli import main
 
-    if main(list(words)):
+    heard = _Heard()
+    for handler in logging.getLogger("dvc").handlers:
+        handler.addFilter(heard)
+    failed = main(list(words))
+    if heard.interrupted:
+        raise KeyboardInterrupt
+    if failed:
         raise UserError(
             f"dvc {' '.join(words)} did not finish; mend what it says above, if anything, and run `make repro` again"
         )

@@ -88,6 +88,7 @@ def test_a_clone_of_the_results_makes_the_same_bytes_again(demo, tmp_path):
         check=False,
     )
     assert b"Running stage 'train'" in again.stdout
+    assert again.stderr == b""  # not that results are in no remote: they are made
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path / "clone", capture_output=True, check=True)
     assert changed.stdout == b""
 
@@ -162,6 +163,22 @@ def test_data_that_is_not_versioned_is_never_taken_for_the_data(demo):
     demo.repro()
 
 
+def test_data_that_cannot_be_pulled_is_told(demo, tmp_path):
+    demo("git", "clone", "-q", str(demo.folder), str(tmp_path / "clone"))
+    shutil.rmtree(tmp_path / "clone/.dvc/remote")
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway", "repro"],
+        cwd=tmp_path / "clone",
+        env=demo.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Some of the cache files do not exist neither locally nor on remote" in done.stderr
+    assert "failed to reproduce 'data.dvc'" in done.stderr
+
+
 def test_outside_of_the_project_s_root_it_says_so(demo):
     done = subprocess.run(
         [sys.executable, "-m", "slipway", "repro"],
@@ -174,31 +191,52 @@ def test_outside_of_the_project_s_root_it_says_so(demo):
     assert (done.returncode, done.stderr) == (2, "error: dvc.yaml: no such file; run from the project's root\n")
 
 
+def stopped_in(stage: str, clone: Clone, sent: signal.Signals, delay: float, *command: str) -> tuple[int, str]:
+    """Send a signal to a whole process group, as a terminal does, some seconds into a stage.
+
+    Returns:
+        The exit code, and what was said after the stage had begun.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=clone.folder,
+        env=clone.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        assert running.stdout
+        assert any(f"> python -m slipway.stages.{stage}" in line for line in running.stdout)
+        time.sleep(delay)
+        os.killpg(running.pid, sent)
+        told = running.stdout.read()
+    return running.returncode, told
+
+
 @pytest.mark.parametrize("stage", ["prepare", "train", "export", "evaluate"])
 def test_a_stage_killed_half_way_loses_nothing(demo, stage):
     """Kill DVC and the stage at once, as a machine that goes down does, at several moments of the stage."""
-    module = f"slipway.stages.{stage}"
     for delay in (0.0, 0.7, 1.5):
-        running = subprocess.Popen(
-            [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage],
-            cwd=demo.folder,
-            env=demo.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        for line in running.stdout:
-            if module in line:
-                break
-        time.sleep(delay)
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
+        stopped_in(stage, demo, signal.SIGKILL, delay, "dvc", "repro", "--force", "--single-item", stage)
     demo.repro()
     demo.slipway("summary")
     assert demo.slipway("lock")
     demo("git", "checkout", "-q", ".")
     demo.repro()
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_an_interrupted_run_says_so_in_one_line_and_goes_on_later(demo, shell):
+    """DVC runs a stage in the person's shell, and shells differ in what they say of an interrupted command."""
+    demo.environment["SHELL"] = shell
+    for delay in (0.0, 1.5):  # while the stage imports, and in its work
+        stopped = stopped_in("train", demo, signal.SIGINT, delay, "slipway", "repro", "--force", "train")
+        assert stopped == (130, "interrupted; `make repro` goes on where it stopped\n")
+    demo.repro()
+    demo.slipway("summary")
+    assert demo.slipway("lock")
+    demo("git", "checkout", "-q", ".")
 
 
 def test_a_table_of_ones_own_runs_after_adopting_it(tmp_path):

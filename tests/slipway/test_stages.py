@@ -1,6 +1,7 @@
 """What every stage runs within."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -42,3 +43,13 @@ def test_a_mistake_of_the_user_is_one_line_and_exit_code_2(capsys: pytest.Captur
 def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError), started("train"):
         _ = 1 / 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"), [("KeyboardInterrupt", -signal.SIGINT, False), ("KeyError", 1, True)]
+)
+def test_an_interrupted_stage_is_quiet_and_a_bug_is_not(error: str, code: int, told: bool) -> None:
+    script = f"import slipway.stages; raise {error}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, told)
+    assert told or not done.stderr

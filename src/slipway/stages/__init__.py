@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it; it has no types
 
@@ -12,6 +13,16 @@ from slipway.errors import UserError
 # The threads of boosted trees would spin while they wait for each other, and training beside any other work then takes
 # five times as long. OpenMP reads this when scikit-learn is imported, which the stages do after this package.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _quiet_when_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Leave it to `slipway repro` to say so; Python still ends as interrupted."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+
+
+# Set here, since half of the time of a short stage passes while its modules are imported.
+sys.excepthook = _quiet_when_interrupted
 
 
 @contextmanager
