@@ -186,56 +186,6 @@ def test_where_there_is_no_project_one_is_asked_for(tmp_path, monkeypatch, table
         version_data(tmp_path)
 
 
-def test_changed_data_is_versioned_and_only_its_objects_are_seen_by_git(project):
-    dvc(project, "pull", "-q", "data.dvc")
-    before = read_yaml(project / "data.dvc")
-    version_data(Path())
-    assert not status(project)  # nothing had changed
-    (project / "data/more.csv").write_text("a,b\n1,2\n")
-    done = slipway("data")
-    assert "2 files" in done.stdout
-    lines = (project / ".dvc/remote/.gitignore").read_text().splitlines()
-    assert sum(line.startswith("!/files/md5/") for line in lines) == 3  # two files and the listing of the folder
-    after = read_yaml(project / "data.dvc")
-    assert (after.get("meta"), after["outs"][0]["desc"]) == (before.get("meta"), before["outs"][0]["desc"])
-    assert len(status(project)) == 4  # data.dvc, .gitignore, the new file, the new listing
-
-
-def test_much_data_in_git_is_warned_of(project):
-    (project / "data").mkdir(exist_ok=True)
-    (project / "data/one.csv").write_text("a,b\n" + "1,2\n" * 3_000_000)
-    assert "11 MB would travel in git, in .dvc/remote" in slipway("data").stderr
-    (project / "data/one.csv").write_text("a,b\n1,2\n")
-    assert "travel" not in slipway("data").stderr
-
-
-def test_a_remote_elsewhere_needs_no_list_for_git(project, tmp_path):
-    (tmp_path / "bucket").mkdir()
-    dvc(project, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))
-    (project / "data").mkdir(exist_ok=True)
-    (project / "data/one.csv").write_text("a,b\n1,2\n")
-    before = (project / ".dvc/remote/.gitignore").read_text()
-    assert version_data(Path()).in_git is None
-    assert (project / ".dvc/remote/.gitignore").read_text() == before
-    assert len(list((tmp_path / "bucket").glob("files/md5/*/*"))) == 2
-
-
-def test_a_remote_that_cannot_be_reached_is_one_line(project, tmp_path):
-    (tmp_path / "bucket").write_text("not a folder")
-    dvc(project, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))
-    (project / "data").mkdir(exist_ok=True)
-    (project / "data/one.csv").write_text("a,b\n1,2\n")
-    done = slipway("data")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "error: `dvc push --quiet data.dvc` failed" in done.stderr
-
-
-def test_no_data_is_one_line(project):
-    (project / "data").mkdir(exist_ok=True)
-    with pytest.raises(UserError, match="holds no file to version"):
-        version_data(Path())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 def test_an_adopted_table_runs_to_the_end(project, tmp_path, classes):

@@ -1,12 +1,15 @@
 """`slipway adopt`: somebody's own table becomes the project's data, with a contract, a split, slices and thresholds."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from slipway import layout
 from slipway.adopt.decide import Adoption, decide
 from slipway.adopt.infer import Wishes
-from slipway.adopt.write import data_dvc_text, params_text, refuse_overwriting, replace_data, schema_text
-from slipway.delivery.data import default_remote, version_data
+from slipway.adopt.transaction import all_or_nothing, changed, refuse_overwriting, way_back
+from slipway.adopt.write import data_dvc_text, params_text, schema_text
+from slipway.delivery.data import ADOPTED, ADOPTING, PIPELINE, default_remote, push_data
 from slipway.errors import UserError
 from slipway.files import console, scratch_folder, write_text
 from slipway.params import load_params
@@ -14,12 +17,9 @@ from slipway.plots import with_plots
 from slipway.schema import load_schema
 from slipway.settings_check import check_settings
 
-WORKSHOP = Path(".dvc/tmp/adopt")  # on the project's own disk, and ignored by git and DVC
-PIPELINE = Path("dvc.yaml")
-
 
 def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
-    """Make a table the data of the project in the current folder; nothing changes before everything is decided.
+    """Make a table the data of the project in the current folder: all of it, or nothing has changed.
 
     Args:
         path: A CSV, Parquet or JSON-lines file, or a folder of such files with equal columns.
@@ -27,16 +27,17 @@ def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
         force: Overwrite the contract, the settings and `data/` even where they hold work that is in no commit.
 
     Returns:
-        What was decided.
+        What was decided and written.
 
     Raises:
         UserError: The table cannot be read or learned from, a wish cannot be met, or work would be overwritten.
     """
-    default_remote(Path())
+    _, remote = default_remote(Path())
     params = load_params()
     if not force:
-        refuse_overwriting([layout.SCHEMA, layout.PARAMS, layout.DATA_DVC, PIPELINE])
-    with scratch_folder(WORKSHOP) as scratch:
+        refuse_overwriting(ADOPTED)
+    had_data = layout.DATA.exists()
+    with scratch_folder(ADOPTING) as scratch:
         adoption = decide(path, wishes, params, scratch)
         drafts = {
             layout.SCHEMA: schema_text(adoption),
@@ -52,9 +53,14 @@ def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
             raise UserError(
                 f"{layout.PARAMS}: cannot be edited; write its sections as blocks, one key a line"
             ) from None
-        replace_data(adoption.files, scratch)
-        for place, text in drafts.items():
-            write_text(place, text)
-    with console().status("versioning data/ with DVC"):
-        version_data(Path())
-    return adoption
+        (scratch / "fresh").mkdir()
+        for file in adoption.files:
+            shutil.copyfile(file, scratch / "fresh" / file.name)
+        ignores = [folder / ".gitignore" for folder in (Path(), remote) if folder is not None]
+        with all_or_nothing(scratch / "fresh", [*drafts, *ignores], scratch):
+            for place in drafts:
+                (scratch / place).replace(place)
+            with console().status("versioning data/ with DVC"):
+                push_data(Path())
+    written = changed([*drafts, *ignores, *([remote] if remote else [])])
+    return replace(adoption, written=tuple(written), undo=way_back(written, had_data))

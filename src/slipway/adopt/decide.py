@@ -29,7 +29,7 @@ HOLDOUT_ROWS = 50  # that the data gate asks for, unless the table is small
 
 @dataclass(frozen=True)
 class Adoption:
-    """What was decided about a table, and what its owner should know."""
+    """What was decided about a table, and what its owner should know. `undo` is a command."""
 
     origin: str
     files: tuple[Path, ...]
@@ -39,6 +39,8 @@ class Adoption:
     left_out: Mapping[str, str]
     proposal: Proposal
     warnings: tuple[str, ...]
+    written: tuple[str, ...] = ()
+    undo: str = ""
 
 
 def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoption:

@@ -20,9 +20,16 @@ def show(adoption: Adoption) -> None:
         console.print(line)
     for warning in adoption.warnings:
         console.print(f"warning: {warning}", style="yellow")
-    console.print(
-        f"\nWritten: {layout.SCHEMA}, {layout.PARAMS}, {layout.DATA_DVC}. Look them over, then run: make repro"
-    )
+    console.print("\n" + "\n".join(outcome(adoption)), soft_wrap=True)
+
+
+def outcome(adoption: Adoption) -> list[str]:
+    """What was written, how to go on and how to go back."""
+    objects = [name for name in adoption.written if "/files/md5/" in name]
+    files = [f"{layout.DATA}/", *(name for name in adoption.written if name not in objects)]
+    git = f", and for git to carry {len(objects)} objects of the remote" if objects else ""
+    lines = [f"Written: {', '.join(files)}{git}", "Look them over, then run: make repro"]
+    return [*lines, f"To go back to the last commit: {adoption.undo}"] if adoption.undo else lines
 
 
 def columns_table(adoption: Adoption) -> Table:

@@ -1,12 +1,8 @@
-"""Writing what was decided: the contract, the data part of `params.yaml`, and the files below `data/`."""
+"""The texts of what was decided: the contract, the data part of `params.yaml`, and `data.dvc`."""
 
 import io
-import json
 import re
-import shutil
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from textwrap import indent
 from typing import Any
 
@@ -17,8 +13,6 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from slipway import layout
 from slipway.adopt.decide import Adoption
 from slipway.adopt.propose import Proposal
-from slipway.delivery.data import run_dvc
-from slipway.errors import UserError
 from slipway.params import Bound
 
 HEAD = """\
@@ -33,38 +27,6 @@ COLUMNS = """
 # model, and `note` says why; remove both to use it after all.
 columns:
 """
-
-
-def refuse_overwriting(paths: Sequence[Path]) -> None:
-    """Stop if files about to be written, or `data/`, hold work that is in no commit.
-
-    Raises:
-        UserError: With the files.
-    """
-    command = ["git", "status", "--porcelain", "-z", "--", *map(str, paths)]
-    status = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
-    changed = [entry[3:] for entry in status.split("\0") if entry]
-    if layout.DATA_DVC.exists():
-        found = json.loads(run_dvc(Path(), "data", "status", "--json")).get("uncommitted", {}).get("modified", [])
-        changed += [name for name in found if name.rstrip("/") == str(layout.DATA)]
-    elif any(layout.DATA.glob("*")):
-        changed.append(f"{layout.DATA}/")
-    if changed:
-        raise UserError(
-            f"{', '.join(changed)}: would be overwritten, but holds changes that are not committed; "
-            "commit them (`slipway data` first for data/), or give --force"
-        )
-
-
-def replace_data(files: Sequence[Path], scratch: Path) -> None:
-    """Make `data/` hold copies of the files and nothing else; until the last moment it holds what it held."""
-    fresh = scratch / "fresh"
-    fresh.mkdir()
-    for file in files:
-        shutil.copyfile(file, fresh / file.name)
-    if layout.DATA.exists():
-        layout.DATA.rename(scratch / "replaced")
-    fresh.rename(layout.DATA)
 
 
 def data_dvc_text(origin: str) -> str:

@@ -8,9 +8,15 @@ from pathlib import Path
 
 from slipway import layout
 from slipway.errors import UserError, warn
-from slipway.files import write_text
+from slipway.files import scratch_folder, write_text
+from slipway.params import load_params
+from slipway.schema import load_schema
 from slipway.settings import read_yaml
 
+PIPELINE = Path("dvc.yaml")
+ADOPTED = (layout.SCHEMA, layout.PARAMS, PIPELINE, layout.DATA_DVC)  # what `slipway adopt` writes, besides data/
+ADOPTING, KEPT = Path(".dvc/tmp/adopt"), "before"  # where it works, and what it names the files that it replaces
+CHECKING = Path(".dvc/tmp/data")
 MUCH = 10 * 2**20  # bytes of raw data that one would rather not have in git
 IGNORE = """\
 # Only the raw data travels in git; results pushed to this remote stay on this machine. Written by slipway data.
@@ -32,17 +38,33 @@ class Versioned:
 
 
 def version_data(root: Path) -> Versioned:
+    """Hold `data/` against the contract as `prepare` does, then version and push it.
+
+    Args:
+        root: The top of the project.
+
+    Raises:
+        UserError: As `push_data` raises it, or the data breaks the contract; then nothing was versioned.
+    """
+    from slipway.stages.prepare import prepare
+
+    default_remote(root)
+    schema, params = load_schema(root / layout.SCHEMA), load_params(root / layout.PARAMS)
+    with scratch_folder(root / CHECKING) as scratch:
+        prepare(schema, params, root / layout.DATA, scratch / "train.parquet", scratch / "holdout.parquet")
+    return push_data(root)
+
+
+def push_data(root: Path) -> Versioned:
     """Version `data/` with DVC, push it, and list its objects for git if the remote lies in the repository.
 
     Args:
         root: The top of the project.
 
     Raises:
-        UserError: The folder is no git repository with DVC, has no data or no default remote, or DVC fails.
+        UserError: The folder is no git repository with DVC or has no default remote, or DVC fails.
     """
     name, folder = default_remote(root)
-    if not any((root / layout.DATA).glob("**/*")):
-        raise UserError(f"{layout.DATA}/: holds no file to version; run `dvc pull`, or put your table there")
     run_dvc(root, "add", "--quiet", str(layout.DATA))
     run_dvc(root, "push", "--quiet", str(layout.DATA_DVC))
     out = read_yaml(root / layout.DATA_DVC)["outs"][0]
@@ -91,8 +113,18 @@ def run_dvc(root: Path, *command: str) -> str:
     if done.returncode:
         said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
         reason = "; ".join(said) or done.stderr.strip()[-200:]
-        raise UserError(f"`dvc {' '.join(command)}` failed: {reason}; mend that, then run `slipway data`")
+        raise UserError(f"`dvc {' '.join(command)}` failed: {reason}; mend that and run it again")
     return done.stdout
+
+
+def killed_adoption() -> str | None:
+    """What to do about an adoption that was killed while it changed files, in a line; None if none was."""
+    if not any(ADOPTING.glob(f".scratch-*/{KEPT}")):
+        return None
+    return (
+        "an earlier `slipway adopt` was killed while it wrote; run it again with --force, or go back to the last "
+        f"commit: git checkout HEAD -- {' '.join(map(str, ADOPTED))} && dvc checkout --force {layout.DATA}"
+    )
 
 
 def _object(folder: Path, md5: str) -> Path:

@@ -1,0 +1,182 @@
+"""`slipway adopt` changes everything or nothing, and says how to go back."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examples import churn, diabetes
+
+from helpers import copy_project, git
+from slipway.adopt import adopt
+from slipway.adopt.infer import Wishes
+from slipway.adopt.show import show
+from slipway.errors import UserError
+from slipway.settings import read_yaml
+
+
+def dvc(root: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "dvc", *words]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project as it is now, in a repository of its own, with its data, where the test runs."""
+    root = copy_project(tmp_path / "project")
+    monkeypatch.chdir(root)
+    dvc(root, "pull", "-q", "data.dvc")
+    return root
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    churn(200).write_parquet(tmp_path / "my table.parquet")
+    return tmp_path / "my table.parquet"
+
+
+def state(root: Path) -> dict[str, Any]:
+    """Everything that an adoption changes, as git, DVC and a reader of the files see it."""
+    names = ("src/model/schema.yaml", "params.yaml", "data.dvc", "dvc.yaml", ".gitignore", ".dvc/remote/.gitignore")
+    files = [*map(root.joinpath, names), *sorted((root / "data").glob("*"))]
+    return {
+        "files": {path.relative_to(root).as_posix(): path.read_bytes() for path in files},
+        "git": git(root, "status", "--porcelain", "-uall"),
+        "dvc": json.loads(dvc(root, "data", "status", "--json")).get("uncommitted", {}).get("modified"),
+    }
+
+
+def is_placed(root: Path) -> bool:
+    return (root / "data/my table.parquet").exists()
+
+
+def is_described(root: Path) -> bool:
+    return "my table" in (root / "data.dvc").read_text()
+
+
+def is_added(root: Path) -> bool:
+    return is_described(root) and read_yaml(root / "data.dvc")["outs"][0].get("nfiles") == 1
+
+
+def adopt_until(
+    project: Path, table: Path, reached: Callable[[Path], bool], stops: list[signal.Signals], *words: str
+) -> None:
+    """Run `slipway adopt` in a process of its own and stop it as soon as it has come so far."""
+    command = [sys.executable, "-m", "slipway", "adopt", str(table), "--target", "churned", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as running:
+        while running.poll() is None and not reached(project):
+            time.sleep(0.002)
+        assert running.poll() is None
+        for stop in stops:  # as a terminal does: DVC is stopped too
+            running.send_signal(stop) if stop == signal.SIGTERM else os.killpg(running.pid, stop)
+    assert running.returncode != 0
+
+
+def in_shell(project: Path, command: str) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(
+        ["sh", "-ec", command], cwd=project, check=True, capture_output=True, env=os.environ | {"PATH": path}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("reached", "stops"),
+    [
+        (is_placed, [signal.SIGINT]),
+        (is_described, [signal.SIGTERM]),
+        (is_added, [signal.SIGINT, signal.SIGINT]),
+    ],
+)
+def test_an_interruption_while_writing_leaves_everything_as_it_was(
+    project: Path, table: Path, reached: Callable[[Path], bool], stops: list[signal.Signals]
+) -> None:
+    before = state(project)
+    adopt_until(project, table, reached, stops)
+    assert state(project) == before
+    assert not list((project / ".dvc/tmp/adopt").iterdir())
+
+
+def test_a_remote_that_cannot_be_reached_leaves_everything_as_it_was(project, table, tmp_path):
+    (tmp_path / "bucket").write_text("not a folder")
+    dvc(project, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))
+    before = state(project)
+    with pytest.raises(UserError, match=r"`dvc push .*` failed: .*; mend that and run it again"):
+        adopt(table, Wishes("churned"))
+    assert state(project) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_leaves_everything_as_it_was(project, table):
+    before = state(project)
+    (project / f".dvc/remote/..gitignore.{os.getpid()}").symlink_to("/dev/full")  # the last file's draft
+    with pytest.raises(OSError, match="No space left on device"):
+        adopt(table, Wishes("churned"))
+    assert state(project) == before
+
+
+def test_where_no_data_was_none_is_left_behind(project, table):
+    dvc(project, "remote", "add", "-q", "--default", "elsewhere", "/dev/null")
+    for path in (project / "data").iterdir():
+        path.unlink()
+    (project / "data").rmdir()
+    with pytest.raises(UserError, match="failed"):
+        adopt(table, Wishes("churned"))
+    assert not (project / "data").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reached", [is_placed, is_described])
+def test_an_adoption_that_was_killed_is_told_of_and_can_be_mended_in_two_ways(project, table, reached):
+    before = state(project)
+    adopt_until(project, table, reached, [signal.SIGKILL])
+    with pytest.raises(UserError, match=r"was killed while it wrote; .* --force, .*: git checkout HEAD") as refused:
+        adopt(table, Wishes("churned"))
+    assert "\n" not in str(refused.value)
+    in_shell(project, str(refused.value).rpartition(": ")[2])
+    assert state(project) == before
+
+    adopt_until(project, table, reached, [signal.SIGKILL])
+    adopt(table, Wishes("churned"), force=True)
+    assert is_added(project)
+    assert not list((project / ".dvc/tmp/adopt").iterdir())
+
+
+@pytest.mark.parametrize("had_data", [True, False])
+def test_the_way_back_that_is_printed_leads_back(project, table, had_data, capsys):
+    before = state(project)
+    if not had_data:
+        for folder in ("data", ".dvc/cache"):
+            shutil.rmtree(project / folder)
+    with (project / "README.md").open("a") as file:
+        file.write("mine\n")
+    show(adopt(table, Wishes("churned")))
+    told = capsys.readouterr().out
+    written = (
+        "data/, .dvc/remote/.gitignore, data.dvc, params.yaml, src/model/schema.yaml, and for git to carry 2 objects"
+    )
+    assert f"Written: {written}" in told
+    assert state(project) != before
+    in_shell(project, told.split("To go back to the last commit: ")[1])
+    after = state(project)
+    assert after.pop("git") == " M README.md\n"  # what has nothing to do with it stays
+    assert after == {name: value for name, value in before.items() if name != "git"}
+
+
+def test_another_task_lists_the_pipeline_too_and_the_same_again_nothing(project, tmp_path, capsys):
+    diabetes()[0].write_parquet(tmp_path / "d.parquet")
+    show(adopt(tmp_path / "d.parquet", Wishes("progression")))
+    assert "data.dvc, dvc.yaml, params.yaml" in capsys.readouterr().out
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "mine")
+    show(adopt(tmp_path / "d.parquet", Wishes("progression")))
+    told = capsys.readouterr().out
+    assert "Written: data/\n" in told
+    assert "To go back" not in told
