@@ -70,9 +70,10 @@ def test_a_table_with_spaces_before_its_cells_and_question_marks(tmp_path):
     kinds, incomes = ["Private", "?", "State-gov"], ["<=50K", ">50K"]
     rows = [f"{17 + n % 70}, {kinds[n % 3]}, {n * n % 60}, Oslo, {incomes[n * n % 7 > 3]}" for n in range(120)]
     (tmp_path / "adult.data").write_text("\n".join(["age, workclass, hours-per-week, native-country, income", *rows]))
-    adoption = decided(tmp_path / "adult.data", " income", positive="<=50K")
+    adoption = decided(tmp_path / "adult.data", "income", positive="<=50K", sensitive=("workclass",))
     schema = adoption.schema
     assert schema.missing == ("?",)
+    assert (schema.target.column, schema.sensitive) == (" income", (" workclass",))  # prepare reads by the real names
     assert schema.target.classes == (">50K", "<=50K")
     assert schema.columns[" workclass"].categories == ("Private", "State-gov")
     assert schema.columns[" workclass"].nullable

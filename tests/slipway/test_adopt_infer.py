@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.adopt.infer import Finding, Wishes, find_columns, find_id, limits
+from slipway.adopt.infer import Finding, Wishes, find_columns, find_id, limits, range_of
 from slipway.adopt.target import find_target
 from slipway.adopt.texts import Table, with_missing
 from slipway.errors import UserError
@@ -156,17 +156,39 @@ def test_the_range_has_a_margin_and_zero_stays():
 @given(
     st.floats(allow_nan=False, allow_infinity=False),
     st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(0, 1),
     st.booleans(),
 )
-def test_the_range_holds_what_was_seen(a, b, whole):
+def test_the_range_holds_what_was_seen(a, b, share, whole):
     low, high = (float(round(value)) if whole else value for value in sorted((a, b)))
-    lower, upper = limits(low, high, whole)
+    bulk = min(low * (1 - share) + high * share, high)
+    lower, upper = limits(low, high, bulk, whole)
     assert lower is None or lower <= low
     assert upper is None or upper >= high
     assert lower is None or not low >= 0 > lower
     if whole and lower is not None and upper is not None:
         assert lower.is_integer()
         assert upper.is_integer()
+
+
+def test_a_long_tail_leaves_room_beyond_the_maximum_and_a_wrong_unit_none():
+    body = texts(*range(1, 101))
+    assert column([*body, "150", *body[:19]]).max == 240  # 94 is the bulk
+    assert column([*body, "5000", *body[:19]]).max == 50_000
+    assert column(["0"] * 119 + ["7.5"]).max == 75
+    assert column(["-1", *body, "5000", *body[:18]]).max == 5600
+    assert column([*texts(*range(100)), *["99"] * 20]).max == 109  # capped there
+
+
+@pytest.mark.parametrize("draw", [RNG.lognormal, RNG.exponential, RNG.poisson])
+def test_another_table_of_the_same_kind_seldom_leaves_the_range(draw):
+    refused = 0
+    for _ in range(50):
+        first, second = draw(1, size=1000), draw(1, size=1000)
+        made = Table(pl.LazyFrame(), Source(files="*", format="parquet"), 1000, pl.Schema({"x": pl.Float64()}))
+        high = range_of(made, pl.Series("value", first).value_counts(name="count"), "number")["max"]
+        refused += second.max() > high
+    assert refused <= 5
 
 
 def test_few_values_are_a_closed_list_and_many_an_open_one():
@@ -252,8 +274,20 @@ def test_a_role_that_a_column_cannot_have_is_refused(values, wishes, message):
 )
 def test_a_name_that_is_not_there_or_has_two_roles_is_refused(wishes, message):
     with pytest.raises(UserError, match=message):
-        Wishes(**wishes).refuse_unknown(["churned", "sex", "age"])
-    Wishes("churned", id="age", sensitive=("sex",)).refuse_unknown(["churned", "sex", "age"])
+        Wishes(**wishes).matched(["churned", "sex", "age"])
+    wishes = Wishes("churned", id="age", sensitive=("sex",))
+    assert wishes.matched(["churned", "sex", "age"]) == wishes
+
+
+def test_blanks_around_a_name_need_not_be_given_unless_two_columns_differ_by_them():
+    names = ["age", " income", " sex ", " age"]
+    wishes = Wishes("income", time=" age", group=" sex", sensitive=("sex",), keep=("sex ", "age"))
+    expected = Wishes(" income", time=" age", group=" sex ", sensitive=(" sex ",), keep=(" sex ", "age"))
+    assert wishes.matched(names) == expected
+    with pytest.raises(UserError, match="--target: there is no column 'age '; there is 'age', ' age'"):
+        Wishes("age ").matched(names)
+    with pytest.raises(UserError, match="different columns"):
+        Wishes("income", id=" income").matched(names)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
         UserError: The table cannot be read or learned from, or a wish cannot be met.
     """
     with console().status(f"reading {path}"), readable(path):
-        table, files, left_out = _read(path, wishes, scratch)
+        table, files, left_out, wishes = _read(path, wishes, scratch)
         target, found = find_target(table, wishes)
         others, unfit = find_columns(table, wishes)
     findings = {name: found if name == target.column else others[name] for name in table.types if name not in unfit}
@@ -106,13 +106,13 @@ def _propose(
     return Proposal(split, slices, metrics, worst, least, reasons | slice_reasons), warned
 
 
-def _read(path: Path, wishes: Wishes, scratch: Path) -> tuple[Table, list[Path], dict[str, str]]:
-    """The table, its files, and the columns that no contract can describe, with the reason."""
+def _read(path: Path, wishes: Wishes, scratch: Path) -> tuple[Table, list[Path], dict[str, str], Wishes]:
+    """The table, its files, the columns that no contract can describe, with the reason, and the wishes by its names."""
     source, files = sniff(path, wishes.target)
     folder, pattern = (path, source.files) if path.is_dir() else (path.parent, escape(path.name))
     raw = scan_raw(source.model_copy(update={"files": pattern}), scratch, folder)
     types = dict(raw.collect_schema())
-    wishes.refuse_unknown(list(types))
+    wishes = wishes.matched(list(types))
     if source.format == "jsonl":
         nested = {
             name
@@ -131,7 +131,8 @@ def _read(path: Path, wishes: Wishes, scratch: Path) -> tuple[Table, list[Path],
     rows = raw.select(pl.len()).collect(engine="streaming").item()
     if not rows:
         raise UserError(f"{path}: has columns but no rows; give a table with rows")
-    return with_missing(Table(raw, source, rows, raw.collect_schema()), wishes.target), files, left_out
+    table = with_missing(Table(raw, source, rows, raw.collect_schema()), wishes.target)
+    return table, files, left_out, wishes
 
 
 def _undescribable(name: str, dtype: pl.DataType, raw: pl.LazyFrame) -> str | None:

@@ -3,8 +3,9 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,8 @@ from slipway.values import as_text
 
 CLOSED = 20  # a category of at most as many values gets a closed list
 MARGIN = 0.1  # of the range seen, on either side
+TAIL = 0.05  # of the rows lie beyond the bulk of a column
+STRETCH = 10  # times the maximum, at most, may the range of a long tail reach: a wrong unit is still found
 RARELY = 0.5  # distinct texts per row above which they hardly ever repeat
 PROSE = 5  # words on average, from which texts that hardly repeat are free text
 
@@ -25,6 +28,9 @@ ID_NAME = re.compile(r"(?i:(.*[ _.-])?(id|uuid|guid))|.*[a-z](Id|ID)")
 KEY_NAME = re.compile(r"(?i:(.*[ _.-])?(id|uuid|guid|key|index|idx|no|nr|rownames?)|unnamed: 0)|.*[a-z](Id|ID)")
 ROW_NUMBER = re.compile(r"(?i:unnamed: 0|index|rownames?|row)")
 AMOUNT = r"^[-+]?[$€£]?\s*[-+]?\d[\d.,' ]*\s*[%$€£]?$"
+
+
+ROLES = ("target", "id", "time", "group")
 
 
 @dataclass(frozen=True)
@@ -40,21 +46,29 @@ class Wishes:
     task: Task | None = None
     keep: tuple[str, ...] = ()
 
-    def refuse_unknown(self, names: list[str]) -> None:
-        """Stop at a name that the table does not have, or that was given two roles.
+    def matched(self, names: list[str]) -> Self:
+        """The wishes with names as the table has them: blanks around a name need not be given if one column fits.
 
         Raises:
-            UserError: With the likeliest names.
+            UserError: A name is not there, with the likeliest ones, or was given two roles.
         """
-        roles = {"--target": self.target, "--id": self.id, "--time": self.time, "--group": self.group}
-        several = [("--sensitive", name) for name in self.sensitive] + [("--keep", name) for name in self.keep]
-        for option, name in [*roles.items(), *several]:
-            if name is not None and name not in names:
-                listed = get_close_matches(name, names, n=3, cutoff=0.4) or [*names[:8], *["..."] * (len(names) > 8)]
-                raise UserError(f"{option}: there is no column {name!r}; there is {', '.join(map(repr, listed))}")
-        alone = [name for option, name in roles.items() if name is not None and option != "--group"]
-        if len(set(alone)) < len(alone) or self.target in {self.group, *self.sensitive}:
+
+        def real(option: str, name: str) -> str:
+            alike = [name] if name in names else [other for other in names if other.strip() == name.strip()]
+            if len(alike) == 1:
+                return alike[0]
+            listed = alike or get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
+            more = ", ..." * (len(names) > len(listed) == 8)
+            raise UserError(f"{option}: there is no column {name!r}; there is {', '.join(map(repr, listed))}{more}")
+
+        roles = {role: real(f"--{role}", name) for role in ROLES if (name := getattr(self, role)) is not None}
+        several = {
+            role: tuple(real(f"--{role}", name) for name in getattr(self, role)) for role in ("sensitive", "keep")
+        }
+        alone = [name for role, name in roles.items() if role != "group"]
+        if len(set(alone)) < len(alone) or roles["target"] in {roles.get("group"), *several["sensitive"]}:
             raise UserError("--target, --id and --time must be different columns; --group, --sensitive not the target")
+        return replace(self, **roles, **several)  # type: ignore[arg-type]  # of the fields of these names
 
 
 @dataclass(frozen=True)
@@ -118,14 +132,27 @@ def kind_of(table: Table, name: str, values: pl.DataFrame, compact_dates: bool =
     return Reading("integer" if whole else "number")
 
 
-def limits(low: float, high: float, whole: bool) -> tuple[float | None, float | None]:
-    """The range that a column may have: what was seen, with a margin, rounded outward; 0 stays a bound."""
+def limits(low: float, high: float, bulk: float, whole: bool) -> tuple[float | None, float | None]:
+    """The range that a column may have: what was seen, with a margin, rounded outward; 0 stays a bound.
+
+    The margin is a tenth of the span. The maximum of incomes or counts grows with the rows, so where no value is
+    negative, the bound is as far beyond the maximum, in ratio, as that is beyond the bulk. For a tail that falls like a
+    power this is the maximum to expect of `TAIL` n times as many rows (Weissman, 1978, JASA 73, p. 812), and as many
+    rows again exceed it with a probability of 1 / (`TAIL` n).
+
+    Args:
+        low: The minimum.
+        high: The maximum.
+        bulk: The value that no more than a share of `TAIL` of the rows exceeds.
+        whole: Whether the bounds are to be whole numbers.
+    """
     span = high - low or abs(high) or 1.0
     if not 1e-300 < span < 1e300:
         return None, None
     unit = 10.0 ** (math.floor(math.log10(span)) - 1)  # two digits of the span
+    stretched = high * min(high / bulk if bulk > 0 else STRETCH, STRETCH) if low >= 0 else high
     lower = min(low, float(f"{math.floor((low - MARGIN * span) / unit) * unit:.12g}"))
-    upper = max(high, float(f"{math.ceil((high + MARGIN * span) / unit) * unit:.12g}"))
+    upper = max(high, float(f"{math.ceil(max(high + MARGIN * span, stretched) / unit) * unit:.12g}"))
     lower, upper = max(lower, 0.0) if low >= 0 else lower, min(upper, 0.0) if high <= 0 else upper
     return (float(math.floor(lower)), float(math.ceil(upper))) if whole else (lower, upper)
 
@@ -165,7 +192,10 @@ def _find(table: Table, name: str, values: pl.DataFrame, wishes: Wishes) -> Find
 def range_of(table: Table, values: pl.DataFrame, kind: str) -> dict[str, float | None]:
     """The keys `min` and `max` of a column of numbers."""
     numbers = table.read(values[VALUE], "number").to_numpy()
-    low, high = limits(float(numbers.min()), float(numbers.max()), kind == "integer")
+    falling = np.argsort(-numbers)
+    at_least = values[COUNT].to_numpy()[falling].cumsum()  # rows of this number or a greater one
+    bulk = numbers[falling][np.searchsorted(at_least, TAIL * at_least[-1], side="right")]
+    low, high = limits(float(numbers.min()), float(numbers.max()), float(bulk), kind == "integer")
     return {"min": low, "max": high}
 
 
@@ -200,10 +230,10 @@ def _unfit_text(texts: pl.Series, counts: pl.Series) -> str | None:
 
 
 def _is_row_number(name: str, values: pl.DataFrame, table: Table) -> bool:
-    if not ROW_NUMBER.fullmatch(name) or values.height != table.rows or not table.rows:
+    if not ROW_NUMBER.fullmatch(name.strip()) or values.height < table.rows:
         return False
-    numbers = table.read(values[VALUE], "number").drop_nulls().sort()
-    return len(numbers) == table.rows and bool((numbers - numbers[0] == pl.int_range(table.rows, eager=True)).all())
+    numbers = table.read(values[VALUE], "integer").sort()
+    return not numbers.null_count() and bool((numbers.diff().drop_nulls() == 1).all())
 
 
 def _refuse_role(option: str, name: str, finding: Finding, values: pl.DataFrame, rows: int) -> None:

@@ -159,7 +159,7 @@ def _is_data(header: list[str], rows: list[list[str]], target: str) -> bool:
     numeric = [name for index, name in enumerate(header) if body and all(_number(row[index]) for row in body)]
     if not numeric or not all(_number(name) for name in numeric):
         return False
-    return target not in header or any(POINT_DECIMAL.fullmatch(name) for name in numeric)
+    return target.strip() not in map(str.strip, header) or any(POINT_DECIMAL.fullmatch(name) for name in numeric)
 
 
 def _decimal(rows: list[list[str]], separator: str) -> Literal[".", ","]:
