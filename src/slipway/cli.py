@@ -25,6 +25,11 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback behind an error message.")] = False,
 ) -> None:
     _State.debug = debug
+    here = Path.cwd()
+    if "--help" not in sys.argv and not (here / "dvc.yaml").exists():
+        for above in here.parents:
+            if (above / "dvc.yaml").exists():
+                raise UserError(f"{here} is a folder of the project; run from {above}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -70,6 +75,24 @@ def track() -> None:
 
     sent = tracking.upload()
     typer.echo(f"{len(sent)} runs uploaded to {tracking.tracking_uri()}" if sent else "no run is waiting")
+
+
+@app.command()
+def mlflow(port: Annotated[int, typer.Option(help="The port on this machine.")] = 5000) -> None:
+    """Show the runs in MLflow's UI until interrupted."""
+    from slipway import tracking
+
+    tracking.serve(port)
+
+
+@app.command()
+def exps(
+    commits: Annotated[int, typer.Option("--commits", "-n", help="Show those of this many latest commits.")] = 1,
+) -> None:
+    """Show experiments beside the last commit: the metrics that matter, and the parameters that differ."""
+    from slipway.experiments import show
+
+    show(commits)
 
 
 @app.command("lock")

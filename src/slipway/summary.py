@@ -2,12 +2,16 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from slipway import layout
+from slipway.delivery import lock
+from slipway.errors import UserError
 from slipway.files import read_report, undamaged
 from slipway.metrics import HIGHER_IS_BETTER, METRICS
 from slipway.params import Bound, Params, load_params
@@ -31,20 +35,24 @@ def show(json_output: bool = False) -> int:
     Raises:
         UserError: A report is missing or damaged.
     """
-    summary = collect(load_params())
+    summary = collect(load_params()) | {"changed_since": changed_since()}
     if json_output:
         with undamaged():
             print(json.dumps(summary, indent=2, allow_nan=False))  # noqa: T201
     else:
-        width = None if sys.stdout.isatty() else 120
-        console = Console(markup=False, highlight=False, emoji=False, width=width)
-        with console.capture() as text, undamaged():
+        with screen() as console, undamaged():
             _print(console, summary)
-        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-        sys.stdout.write(
-            text.get() if unicode else text.get().translate(ASCII).encode("ascii", "replace").decode("ascii")
-        )
     return 0 if summary["passed"] else 1
+
+
+@contextmanager
+def screen() -> Iterator[Console]:
+    """Give a console whose text appears on standard output at the end, in ASCII where that knows no more."""
+    console = Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 120)
+    with console.capture() as text:
+        yield console
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    sys.stdout.write(text.get() if unicode else text.get().translate(ASCII).encode("ascii", "replace").decode("ascii"))
 
 
 def collect(params: Params) -> dict[str, Any]:
@@ -79,6 +87,16 @@ def collect(params: Params) -> dict[str, Any]:
             "skipped_slices": len(slices["skipped"]),
             "suites": outcome,
         }
+
+
+def changed_since() -> list[str]:
+    """The files that are no longer what the last run read; empty where git and dvc.lock cannot tell."""
+    try:
+        problems = lock.check()
+    except UserError:
+        return []
+    stale = [problem.path for problem in problems if problem.kind != "entry" and problem.fix == lock.RERUN]
+    return list(dict.fromkeys(path.split(":")[0] for path in stale))
 
 
 def _metrics(holdout: Any, folds: Any, gates: dict[str, Bound], task: Any) -> dict[str, Any]:
@@ -129,7 +147,7 @@ def _print(console: Console, summary: dict[str, Any]) -> None:
         gate = f", expected {worst['expected']}" if worst["expected"] else ""
         style = STYLES["failed"] if worst["passed"] is False else None
         _line(console, f"Worst slice by {worst['metric']}: {where['column']} {where['value']}, {where['rows']:,} rows")
-        _line(console, f"  {_number(worst['value'])} ({_interval(worst)}){gate}", style)
+        _line(console, f"  {number(worst['value'])} ({_interval(worst)}){gate}", style)
     else:
         _line(console, f"Worst slice: none was scored; name slices in {layout.PARAMS} under evaluate.slices")
     if skipped:
@@ -147,7 +165,11 @@ def _print(console: Console, summary: dict[str, Any]) -> None:
             _line(console, f"  and {len(suite['notable']) - SHOWN} more in {layout.SUITES / name}.json")
     console.print()
     _line(console, f"Reports: {layout.METRICS}, {layout.SLICES}, {layout.SUITES}/")
-    _line(console, "Plots: `dvc plots show`")
+    _line(console, "Plots: `make plots`")
+    changed = summary["changed_since"]
+    if changed:
+        names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        _line(console, f"{names} changed since this run; `make repro` brings it up to date", STYLES["warned"])
     verdict = "Every threshold and check holds." if summary["passed"] else "A threshold is missed or a check failed."
     _line(console, verdict, STYLES["passed" if summary["passed"] else "failed"])
 
@@ -162,7 +184,7 @@ def _print_model(console: Console, summary: dict[str, Any]) -> None:
     if export["reason"]:
         _line(console, f"  not ONNX: {export['reason']}", STYLES["warned"])
     if summary["threshold"] is not None:
-        _line(console, f"Positive from a probability of {_number(summary['threshold'])}")
+        _line(console, f"Positive from a probability of {number(summary['threshold'])}")
     for warning in summary["warnings"][:SHOWN]:
         _line(console, f"  warning: {warning}", STYLES["warned"])
     if len(summary["warnings"]) > SHOWN:
@@ -181,10 +203,10 @@ def _print_metrics(console: Console, summary: dict[str, Any]) -> None:
         folds = metric["cross_validation"]
         table.add_row(
             name,
-            "undefined" if metric["value"] is None else _number(metric["value"]),
+            "undefined" if metric["value"] is None else number(metric["value"]),
             _interval(metric),
             *(
-                [f"{_number(folds['mean'])} ± {_number(folds['std'])}" if folds and folds["mean"] is not None else ""]
+                [f"{number(folds['mean'])} ± {number(folds['std'])}" if folds and folds["mean"] is not None else ""]
                 * roomy
             ),
             metric["expected"] or "",
@@ -199,11 +221,11 @@ def _interval(metric: dict[str, Any]) -> str:
     return (
         ""
         if metric["low"] is None or metric["high"] is None
-        else f"{_number(metric['low'])} to {_number(metric['high'])}"
+        else f"{number(metric['low'])} to {number(metric['high'])}"
     )
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """A number for reading: 0.9926, 12.35, 12,346, 3.2e-05."""
     size = abs(value)
     if size >= 1000:
@@ -214,5 +236,10 @@ def _number(value: float) -> str:
 
 
 def _line(console: Console, text: str, style: str | None = None) -> None:
-    """Print one line, whatever the width; a control character in a name from the data does not reach the terminal."""
-    console.print("".join(c if c.isprintable() else "?" for c in text), style=style, soft_wrap=True)
+    """Print one line, whatever the width."""
+    console.print(printable(text), style=style, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: no name from the data steers a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -8,6 +8,10 @@ import json
 import logging
 import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +19,6 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from subprocess import run as run_command
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -226,6 +229,47 @@ def upload(root: Path = PENDING) -> list[str]:
     return [folder.name for folder in waiting]
 
 
+def serve(port: int) -> None:
+    """Show the runs in MLflow's UI until interrupted; where they are on a server, say so.
+
+    Raises:
+        UserError: The port is taken, or the UI ended by itself.
+    """
+    uri, address = tracking_uri(), f"http://127.0.0.1:{port}"
+    if uri.startswith(("http://", "https://")):
+        print(f"the runs are on {uri}: open that")  # noqa: T201
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(
+                f'{address} cannot be had: {error.strerror}; try `make mlflow ARGS="--port 5001"`'
+            ) from None
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--uvicorn-opts", "--log-level warning", "--backend-store-uri", uri]
+    # Its job runner, of seven processes, is for services that this UI has no use for.
+    quiet = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONWARNINGS": "ignore",
+    }
+    print(f"open {address} in some seconds; Ctrl-C ends it", flush=True)  # noqa: T201
+    # A session of its own: an interrupt would have each of its processes print a traceback.
+    with subprocess.Popen(  # noqa: S603
+        command, env=os.environ | quiet, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as server:
+        # Polars, once imported, makes Python deaf to interrupts while it waits; this makes it hear them again.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            code = server.wait()
+        except KeyboardInterrupt:
+            os.killpg(server.pid, signal.SIGTERM)
+            return
+    raise UserError(f"MLflow's UI ended with exit code {code}; it says why above")
+
+
 def git_revision() -> tuple[str, bool]:
     """The commit of the workspace, and whether anything but the pipeline's own results differs from it."""
     commit = _git("rev-parse", "HEAD") or "none"
@@ -235,7 +279,7 @@ def git_revision() -> tuple[str, bool]:
 
 def _git(*words: str) -> str:
     try:
-        return run_command(["git", *words], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
     except OSError:  # no git
         return ""
 

@@ -224,8 +224,9 @@ def test_leftovers_in_the_lock_are_found_and_force_mends_them(name: str, project
 
     assert [(problem.stage, problem.kind, problem.path) for problem in problems] == [expected]
     assert stale_by_dvc(project) == set()
-    assert problems[0].fix.startswith("dvc repro --force")
-    dvc(project, *problems[0].fix.split()[1:])
+    stage = problems[0].stage
+    assert problems[0].fix == f'make repro ARGS="--force {stage}"'
+    dvc(project, "repro", "--force", stage)
     assert check(project) == []
 
 
@@ -262,7 +263,7 @@ def test_a_frozen_stage_says_how_to_thaw(project: Path) -> None:
     edit("dvc.yaml", "    outs: [model.txt]", "    frozen: true\n    outs: [model.txt]")(project)
     EDITS["code"][0](project)
 
-    assert [problem.fix for problem in check(project)] == ["dvc unfreeze fit && dvc repro"]
+    assert [problem.fix for problem in check(project)] == ["uv run dvc unfreeze fit && make repro"]
 
 
 def test_paths_are_relative_to_the_stage_s_folder(project: Path) -> None:
@@ -287,6 +288,8 @@ CANNOT_TELL: dict[str, tuple[Callable[[Path], None], str]] = {
     "conflict": (edit("dvc.lock", "stages:", "<<<<<<< ours\nstages:"), "dvc.lock, line .*: not valid YAML"),
     "not a mapping": (edit("params.yaml", "split", "- split"), "params.yaml"),
     "no stage": (edit("dvc.yaml", PIPELINE, "stages: {clean: 1}"), "not a mapping"),
+    "old schema": (edit("dvc.lock", "schema: '2.0'", "schema: '1.0'"), "has schema '1.0', only '2.0' is known"),
+    "no schema": (edit("dvc.lock", "schema: '2.0'", "schema:"), "has schema None"),
     "old hash": (edit("dvc.lock", "      hash: md5\n", ""), "no MD5"),
     "untracked": (lambda root: git(root, "rm", "-q", "--cached", "params.yaml"), "not in git"),
     "no repository": (lambda root: shutil.rmtree(root / ".git"), "git"),
@@ -324,11 +327,18 @@ def test_the_command_exits_with_0_1_or_2(project: Path) -> None:
     assert (honest.returncode, honest.stdout) == (0, "dvc.lock belongs to this tree\n")
     assert stale.returncode == 1
     assert stale.stdout.splitlines() == [
-        "clean: params.yaml:train.seed is 1, the run had 0 -> dvc repro",
-        "fit: params.yaml:train.seed is 1, the run had 0; tool.py changed -> dvc repro",
-        "(`make repro` is `dvc repro` with all it needs; then commit dvc.lock and reports/)",
+        "clean: params.yaml:train.seed is 1, the run had 0 -> make repro",
+        "fit: params.yaml:train.seed is 1, the run had 0; tool.py changed -> make repro",
+        "(then commit dvc.lock and reports/)",
     ]
     assert not as_json["honest"]
     assert [problem["stage"] for problem in as_json["problems"]] == ["clean", "fit", "fit"]
     assert untold.returncode == 2
     assert untold.stderr.startswith("error: dvc.yaml: no such file")
+
+
+def test_from_a_folder_of_the_project_it_says_where_to_run_from(project: Path) -> None:
+    inside = run_lock(project / "code")
+    assert (inside.returncode, inside.stdout) == (2, "")
+    assert inside.stderr == f"error: {project / 'code'} is a folder of the project; run from {project}\n"
+    assert "Usage" in run_lock(project / "code", "--help").stdout

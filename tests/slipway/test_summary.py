@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from helpers import git
 from slipway import layout
 from slipway.errors import UserError
 from slipway.files import write_json, write_text
@@ -241,3 +242,32 @@ def test_a_suite_without_checks_never_passes(run: Path) -> None:
         write_json(layout.SUITES / "model.json", {"checks": checks})
         with pytest.raises(UserError, match="run `make repro`"):
             show()
+
+
+def test_what_changed_since_the_run_is_told_and_changes_no_verdict(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = (
+        "    cmd: judge\n    params: [gates]\n    deps: [judge.py]\n    metrics: [reports/new.json: {cache: false}]\n"
+    )
+    write_text(Path("dvc.yaml"), f"stages:\n  judge:\n{stage}")
+    write_text(Path("judge.py"), "")
+    gates = PARAMS.strip().replace("\n", "\n        ")
+    empty = "d41d8cd98f00b204e9800998ecf8427e"  # the MD5 of nothing  # pragma: allowlist secret
+    deps = f"    deps:\n    - {{path: judge.py, hash: md5, md5: {empty}}}\n"
+    outs = f"    outs:\n    - {{path: reports/new.json, hash: md5, md5: {empty}}}\n"
+    lock = f"    cmd: judge\n    params:\n      params.yaml:\n        {gates}\n{deps}{outs}"
+    write_text(Path("dvc.lock"), f"schema: '2.0'\nstages:\n  judge:\n{lock}")
+    git(run, "init", "-q")
+    git(run, "add", "dvc.yaml", "dvc.lock", "judge.py", "params.yaml")
+    assert show() == 0
+    assert "changed since" not in capsys.readouterr().out  # that a new report is not in git yet is no news here
+
+    write_text(Path("judge.py"), "new")
+    write_text(layout.PARAMS, PARAMS.replace("0.9}", "0.91}"))
+
+    assert show() == 0
+    out = capsys.readouterr().out
+    assert "params.yaml, judge.py changed since this run; `make repro` brings it up to date" in out
+    assert "Every threshold and check holds." in out
+    assert json.loads(cli("--json").stdout)["changed_since"] == ["params.yaml", "judge.py"]

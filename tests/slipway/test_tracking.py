@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -157,6 +158,42 @@ def test_kept_runs_arrive_when_the_server_is_back(workspace, monkeypatch):
             assert not list(tracking.PENDING.iterdir())
         finally:
             server.terminate()
+
+
+def test_where_a_server_has_the_runs_its_address_is_told(monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://runs.example.org")
+    tracking.serve(5000)
+    assert capsys.readouterr().out == "the runs are on https://runs.example.org: open that\n"
+
+
+def test_a_port_that_is_taken_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"http://127.0.0.1:{port} cannot be had: Address already in use; try"):
+            tracking.serve(port)
+
+
+@pytest.mark.slow
+def test_the_runs_can_be_looked_at_until_an_interrupt(workspace):
+    tracking.record(described(), new=True)
+    port = closed_port()
+    command = [sys.executable, "-m", "slipway", "mlflow", "--port", str(port)]
+    with Path("server.log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            answering(f"http://127.0.0.1:{port}/health")
+        finally:
+            os.killpg(server.pid, signal.SIGINT)
+            code = server.wait(60)
+    said = Path("server.log").read_text(encoding="utf-8")
+    assert said.startswith(f"open http://127.0.0.1:{port} in some seconds; Ctrl-C ends it\n")
+    assert (code, "Traceback" in said) == (0, False)
+    with pytest.raises(OSError, match="refused"), urlopen(f"http://127.0.0.1:{port}", timeout=2):
+        pass
 
 
 def answering(url: str) -> None:

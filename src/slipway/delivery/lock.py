@@ -14,7 +14,9 @@ from slipway.delivery.gittree import GitTree
 from slipway.errors import UserError
 
 PIPELINE, LOCK = "dvc.yaml", "dvc.lock"
+SCHEMA = "2.0"  # of dvc.lock, as DVC 2 and 3 write it
 ABSENT = "(absent)"
+RERUN = "make repro"
 
 Kind = Literal["entry", "command", "parameter", "dependency", "output"]
 Facts = dict[tuple[Kind, str], Any]  # what a stage is, or was when it ran: values and hashes by path
@@ -40,7 +42,7 @@ class Problem:
     expected: Any
     found: Any
     message: str
-    fix: str = "dvc repro"
+    fix: str = RERUN
 
 
 def check(root: Path = Path()) -> list[Problem]:
@@ -67,6 +69,9 @@ def _check(root: Path) -> list[Problem]:
     stages = _stages(tree, PIPELINE)
     if not (root / LOCK).exists():
         return [Problem("", "entry", LOCK, None, ABSENT, "missing: the pipeline has not been run")]
+    schema = tree.mapping(LOCK).get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise UserError(f"{LOCK}: has schema {schema!r}, only {SCHEMA!r} is known; delete it, then run `make repro`")
     entries = _stages(tree, LOCK)
     found = {name: _found(stage, entries.get(name, {})) for name, stage in stages.items()}
     pinned = _pinned(tree)
@@ -90,10 +95,10 @@ def report(problems: list[Problem]) -> str:
     for stage in dict.fromkeys(problem.stage for problem in problems):
         own = [problem for problem in problems if problem.stage == stage]
         # A run renews the stage's whole entry, so where one reason makes DVC run it, that mends the others too.
-        fix = next((problem.fix for problem in own if problem.fix == "dvc repro"), own[0].fix)
+        fix = next((problem.fix for problem in own if problem.fix == RERUN), own[0].fix)
         lines.append(f"{stage or LOCK}: {'; '.join(problem.message for problem in own)} -> {fix}")
-    if any("dvc repro" in problem.fix for problem in problems):
-        lines.append(f"(`make repro` is `dvc repro` with all it needs; then commit {LOCK} and reports/)")
+    if any(RERUN in problem.fix for problem in problems):
+        lines.append(f"(then commit {LOCK} and reports/)")
     return "\n".join(lines) or f"{LOCK} belongs to this tree"
 
 
@@ -157,7 +162,7 @@ def _expected(
 
 
 def _compare(name: str, expected: Facts, found: Facts, *, frozen: bool) -> Iterator[Problem]:
-    rerun = f"dvc unfreeze {name} && dvc repro" if frozen else "dvc repro"
+    rerun = f"uv run dvc unfreeze {name} && {RERUN}" if frozen else RERUN
     for (kind, path), value in expected.items():
         was, fix = found.get((kind, path), ABSENT), rerun
         if kind == "parameter":
@@ -176,7 +181,7 @@ def _compare(name: str, expected: Facts, found: Facts, *, frozen: bool) -> Itera
         if (kind, path) not in expected:
             # DVC takes such a stage for unchanged: only force renews its entry.
             message = f"{kind} {path} is no longer in {PIPELINE}"
-            yield Problem(name, kind, path, ABSENT, was, message, f"dvc repro --force {name}")
+            yield Problem(name, kind, path, ABSENT, was, message, f'{RERUN} ARGS="--force {name}"')
 
 
 def _at(stage: Mapping[str, Any], path: str) -> str:
@@ -185,7 +190,9 @@ def _at(stage: Mapping[str, Any], path: str) -> str:
 
 def _md5(item: Mapping[str, Any], file: str) -> str:
     if item.get("hash") != "md5" or "md5" not in item:
-        raise UserError(f"{file}: {item['path']} has no MD5 as DVC 3 writes it; run `dvc repro --force` or `dvc add`")
+        raise UserError(
+            f"{file}: {item['path']} has no MD5 as DVC 3 writes it; run `make data`, or `make repro ARGS=--force`"
+        )
     return str(item["md5"])
 
 
