@@ -333,7 +333,7 @@ def test_the_owner_of_a_table_knows_better():
         (["1.5", "2.5", "3.5"], {"positive": "1.5"}, "is a number to be predicted"),
         (["a", "b", "c"], {"task": "binary"}, "--task binary: column 'y' has 3 classes"),
         (["a", "b"], {"task": "multiclass"}, "--task multiclass: column 'y' has 2 classes"),
-        (["a", "b"], {"task": "regression"}, "holds 'a', not numbers"),
+        (["a", "b"], {"task": "regression"}, "holds 'a', 'b', not numbers"),
     ],
 )
 def test_a_target_that_cannot_be_predicted_is_refused(values, wishes, message):

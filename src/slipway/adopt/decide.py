@@ -44,13 +44,7 @@ class Adoption:
 
 
 def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoption:
-    """Look at a table and decide what its contract and its part of the settings are.
-
-    Args:
-        path: A CSV, Parquet or JSON-lines file, or a folder of such files with equal columns.
-        wishes: What its owner says about it.
-        params: The settings as they are; the model that they name is tried out.
-        scratch: A folder for intermediate files.
+    """Look at a table and decide what its contract and its part of the settings are, by trying out the project's model.
 
     Raises:
         UserError: The table cannot be read or learned from, or a wish cannot be met.
@@ -60,14 +54,10 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
         target, found = find_target(table, wishes)
         others, unfit = find_columns(table, wishes)
     findings = {name: found if name == target.column else others[name] for name in table.types if name not in unfit}
-    named = wishes.id or find_id(others, table.rows)
-    if named is not None:
-        plain = findings[named].column.model_copy(update={"use": True, "note": None})
-        findings[named] = replace(findings[named], column=plain)
-    contract = {
-        "source": table.source, "missing": table.missing, "target": target, "id": named, "time": wishes.time,
-        "group": wishes.group, "sensitive": wishes.sensitive,
-    }  # fmt: skip
+    if named := wishes.id or find_id(others, table.rows):
+        findings[named] = _used(findings[named], True)
+    roles = {"target": target, "id": named, "time": wishes.time, "group": wishes.group, "sensitive": wishes.sensitive}
+    contract = {"source": table.source, "missing": table.missing} | roles
     schema = _contract(contract, findings)
     warned = _warnings(table, schema, found, wishes)
     rows = table.raw.select(typed(name, table.types[name], schema).alias(name) for name in schema.columns)
@@ -80,8 +70,7 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
             warned.append(f"{name!r} {what}; kept as asked")
         else:
             warned.append(f"{name!r} {what}; left out of the model, --keep {name!r} uses it")
-            column = findings[name].column.model_copy(update={"use": False, "note": what})
-            findings[name] = replace(findings[name], column=column)
+            findings[name] = _used(findings[name], False, what)
     schema = _contract(contract, findings)
     proposal, doubts = _propose(schema, rows, frame, scores, params)
     return Adoption(
@@ -149,6 +138,10 @@ def _undescribable(name: str, dtype: pl.DataType, raw: pl.LazyFrame) -> str | No
     return None
 
 
+def _used(finding: Finding, use: bool, note: str | None = None) -> Finding:
+    return replace(finding, column=finding.column.model_copy(update={"use": use, "note": note}))
+
+
 def _contract(contract: Mapping[str, Any], findings: Mapping[str, Finding]) -> Schema:
     columns = {name: finding.column for name, finding in findings.items()}
     try:
@@ -164,11 +157,15 @@ def _warnings(table: Table, schema: Schema, found: Finding, wishes: Wishes) -> l
         raise UserError(f"only {found.present} rows have a target; a model needs {LEAST_ROWS} or more")
     if missing := table.rows - found.present:
         warned.append(f"{missing} rows have no {target.column!r}; `prepare` drops them (data.null_target)")
-    for name, count in found.classes.items():
+    if rare := [(name, count) for name, count in found.classes.items() if count < RARE]:
+        name, count = rare[-1]
         if count < 3 and target.task == "binary":
             raise UserError(f"class {name!r} of {target.column!r} has {count} rows; a model needs more of both classes")
-        if count < RARE:
-            warned.append(f"class {name!r} has only {count} rows; its scores will be little more than chance")
+        some = ", ".join(f"{name!r} {count}" for name, count in rare[:3]) + ", ..." * (len(rare) > 3)
+        what = f"class {name!r} has {count} row{'s' * (count > 1)}"
+        if len(rare) > 1:
+            what = f"{len(rare)} classes have fewer than {RARE} rows ({some})"
+        warned.append(f"{what}: too few to learn it or to judge it; add rows, or merge it with another class")
     if target.task == "multiclass" and found.column.type == "integer" and wishes.task is None:
         warned.append(f"the whole numbers of {target.column!r} are taken for classes; --task regression predicts them")
     if table.source.encoding == "latin-1":

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -83,10 +83,7 @@ class Finding:
 
 
 def find_columns(table: Table, wishes: Wishes) -> tuple[dict[str, Finding], dict[str, str]]:
-    """Find out what every column but the target is.
-
-    Returns:
-        The findings by column, and the columns that are left out of the contract, with the reason.
+    """What every column but the target is, and the columns that are left out of the contract, with the reason.
 
     Raises:
         UserError: A column cannot have the role that was wished for.
@@ -94,9 +91,7 @@ def find_columns(table: Table, wishes: Wishes) -> tuple[dict[str, Finding], dict
     findings: dict[str, Finding] = {}
     left_out: dict[str, str] = {}
     roles = {"--id": wishes.id, "--time": wishes.time, "--group": wishes.group}
-    for name in table.types.names():
-        if name == wishes.target:
-            continue
+    for name in (name for name in table.types if name != wishes.target):
         values = table.values(name)
         if name not in {*roles.values(), *wishes.keep, *wishes.sensitive} and _is_row_number(name, values, table):
             left_out[name] = "numbers the rows, which would make equal rows differ"
@@ -109,10 +104,8 @@ def find_columns(table: Table, wishes: Wishes) -> tuple[dict[str, Finding], dict
 
 def find_id(findings: Mapping[str, Finding], rows: int) -> str | None:
     """The first column that calls itself an identifier and is one: no two rows share a value, and none lacks one."""
-    for name, finding in findings.items():
-        if ID_NAME.fullmatch(name) and not finding.column.use and finding.distinct == rows:
-            return name
-    return None
+    unfit = [name for name, finding in findings.items() if not finding.column.use and finding.distinct == rows]
+    return next(filter(ID_NAME.fullmatch, unfit), None)
 
 
 def kind_of(table: Table, name: str, values: pl.DataFrame, compact_dates: bool = False) -> Reading:
@@ -173,19 +166,18 @@ def _find(table: Table, name: str, values: pl.DataFrame, wishes: Wishes) -> Find
     if reading.type == "integer" and names_something and name != wishes.id:
         reading = Reading("category")
         remarks.append("whole numbers that name something, by the column's name")
-    column = Column(type=reading.type, nullable=present < table.rows, format=reading.format)
+    more: dict[str, Any] = {}
     reason = None if name in {wishes.id, wishes.time, wishes.group} else _unfit(name, reading.type, values, table)
     if reason and name not in wishes.keep:
-        kind = "text" if reason == "free text" else reading.type
-        column = column.model_copy(update={"type": kind, "use": False, "note": reason})
+        more = {"use": False, "note": reason} | ({"type": "text"} if reason == "free text" else {})
     elif reason:
         remarks.append(f"kept as asked: {reason}")
     elif reading.type in {"number", "integer"} and name not in {wishes.id, wishes.group}:
-        column = column.model_copy(update=range_of(table, values, reading.type))
+        more = range_of(table, values, reading.type)
     elif reading.type == "category" and values.height <= CLOSED and not names_something:
         listed = in_order(table.read(values[VALUE], "category"))
-        if all(as_text(item) == item for item in listed):
-            column = column.model_copy(update={"categories": listed})
+        more = {"categories": listed} if all(as_text(item) == item for item in listed) else {}
+    column = Column(**{"type": reading.type, "nullable": present < table.rows, "format": reading.format} | more)
     return Finding(column, present, values.height, "; ".join(filter(None, remarks)))
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from itertools import islice
 
 import numpy as np
@@ -39,18 +40,10 @@ class Proposal:
 
 
 def propose_split(schema: Schema, typed: pl.LazyFrame, now: Split) -> tuple[Split, int]:
-    """The split: by time or group if the contract names such a column, else by hash of the row.
+    """The split of typed rows, with the share held out as it is now, and the number of rows that it holds out.
 
-    A hash may by chance leave a rare class out of the training rows, or few groups on one side; then the first salt
-    that does not is taken.
-
-    Args:
-        schema: The contract.
-        typed: All rows with a target, typed.
-        now: The split of `params.yaml`; its share is kept.
-
-    Returns:
-        The split, and the number of rows that it holds out.
+    It goes by time or group if the contract names such a column, else by hash of the row. A hash may by chance leave a
+    rare class out of the training rows, or few groups on one side; then the first salt that does not is taken.
 
     Raises:
         UserError: No such split leaves both sides with rows, and the training rows with every class.
@@ -99,10 +92,7 @@ def _sides(schema: Schema, typed: pl.LazyFrame, split: Split) -> tuple[int, floa
 def propose_slices(schema: Schema, frame: pl.DataFrame, scores: Mapping[str, float]) -> tuple[Slice, ...]:
     """Up to five columns to cut the holdout by: the sensitive ones, then categories of few values, then a number.
 
-    Args:
-        schema: The contract.
-        frame: Typed rows.
-        scores: How well each column alone tells the target; those that tell most come first.
+    Those that alone tell the target best, by their `scores`, come first.
     """
     ranked = sorted(schema.features, key=lambda name: -scores.get(name, 0))
     cuts = [cut for name in schema.sensitive if (cut := _slice(schema, frame[name]))]
@@ -136,23 +126,18 @@ def propose_gates(task: Task, trial: Trial) -> tuple[dict[str, Bound], dict[str,
     """What the holdout metrics must reach: a little less than in cross-validation, and clearly more than a guess.
 
     The slack is three standard deviations of the folds, at least a tenth of the gain over the guess; a quarter of the
-    gain must always be reached.
-
-    Returns:
-        The bounds, the reason for each, and warnings.
+    gain must always be reached. With the bounds come the reason for each, and warnings.
     """
     bounds: dict[str, Bound] = {}
     reasons: dict[str, str] = {}
     warned: list[str] = []
-    for name in JUDGED[task]:
-        if name not in trial.model or name not in trial.guess:
-            continue
+    for name in [name for name in JUDGED[task] if name in trial.model and name in trial.guess]:
         (mean, std), (guess, _) = trial.model[name], trial.guess[name]
         sign = 1 if name in HIGHER_IS_BETTER else -1
         gain = sign * (mean - guess)
-        reasons[f"metrics.{name}"] = f"{mean:.3g} ± {std:.2g} in cross-validation, {guess:.3g} by guessing"
+        reasons[f"metrics.{name}"] = reason = _reached(mean, guess, f" ± {number_text(std, 2)}")
         if gain <= 2 * std / math.sqrt(trial.folds):
-            warned.append(f"the model does not clearly beat a guess: {name} is {reasons[f'metrics.{name}']}")
+            warned.append(f"the model does not clearly beat a guess: {name} is {reason}")
         floor = sign * guess + max(gain, 0) / 4
         bounds[name] = _bound(name, guess, sign * max(sign * mean - max(3 * std, gain / 10), floor))
     return bounds, reasons, warned
@@ -183,13 +168,21 @@ def propose_slice_gate(
         defined = replicates[metric][np.isfinite(replicates[metric])]
         error = float(np.std(defined)) * math.sqrt(mask.sum() / expected) if len(defined) else math.nan
         slack = max(3 * error, sign * (value - guess) / 10)
-        found.append(
-            (sign * value - slack, f"{value:.3g} in cross-validation ({column} {label}), {guess:.3g} by guessing")
-        )
+        found.append((sign * value - slack, _reached(value, guess, of=f" ({column} {label})")))
     reached, reason = min((entry for entry in found if math.isfinite(entry[0])), default=(-math.inf, ""))
     if reached <= sign * guess:
         return {}, {}
     return {metric: _bound(metric, guess, sign * reached)}, {f"worst_slice.{metric}": reason}
+
+
+def number_text(value: float, digits: int = 3) -> str:
+    """A number as people read it: 1,230,000 and 0.00012, not 1.23e+06 and 1.2e-04."""
+    text = f"{value:.{digits}g}"
+    return f"{Decimal(text):,f}" if not value or 1e-9 < abs(value) < 1e15 else text
+
+
+def _reached(value: float, guess: float, spread: str = "", of: str = "") -> str:
+    return f"{number_text(value)}{spread} in cross-validation{of}, {number_text(guess)} by guessing"
 
 
 def _bound(metric: str, guess: float, value: float) -> Bound:

@@ -1,15 +1,18 @@
 """Telling the person who adopted a table what was decided, and why."""
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from slipway import layout
 from slipway.adopt.decide import Adoption
+from slipway.adopt.propose import number_text
 from slipway.schema import Column
 
 PIPE_WIDTH = 120
+FEW = 5  # values that are listed
 
 
 def show(adoption: Adoption) -> None:
@@ -17,19 +20,10 @@ def show(adoption: Adoption) -> None:
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, highlight=False)
     console.print(columns_table(adoption))
     for line in decisions(adoption):
-        console.print(line)
+        console.print(line, soft_wrap=True)
     for warning in adoption.warnings:
-        console.print(f"warning: {warning}", style="yellow")
+        console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     console.print("\n" + "\n".join(outcome(adoption)), soft_wrap=True)
-
-
-def outcome(adoption: Adoption) -> list[str]:
-    """What was written, how to go on and how to go back."""
-    objects = [name for name in adoption.written if "/files/md5/" in name]
-    files = [f"{layout.DATA}/", *(name for name in adoption.written if name not in objects)]
-    git = f", and for git to carry {len(objects)} objects of the remote" if objects else ""
-    lines = [f"Written: {', '.join(files)}{git}", "Look them over, then run: make repro"]
-    return [*lines, f"To go back to the last commit: {adoption.undo}"] if adoption.undo else lines
 
 
 def columns_table(adoption: Adoption) -> Table:
@@ -44,21 +38,20 @@ def columns_table(adoption: Adoption) -> Table:
         missing = 1 - finding.present / adoption.rows
         role = roles.get(name, "input" if column.use else "not used")
         role += ", sensitive" if name in schema.sensitive else ""
-        held = ", ".join(schema.target.classes) if name == schema.target.column else ""
+        held = may_hold(column, schema.target.classes if name == schema.target.column else ())
         note = "; ".join(filter(None, [column.note, finding.remark]))
-        table.add_row(name, column.type, role, held or may_hold(column), f"{missing:.1%}" if missing else "", note)
+        table.add_row(name, column.type, role, held, f"{missing:.1%}" if missing else "", note)
     for name, why in adoption.left_out.items():
         table.add_row(name, "", "left out", "", "", why)
     return table
 
 
-def may_hold(column: Column) -> str:
+def may_hold(column: Column, classes: Sequence[str] = ()) -> str:
     """The values that the contract allows, in a few words."""
-    if column.categories is not None:
-        shown = ", ".join(column.categories[:5])
-        return shown if len(column.categories) <= 5 else f"{shown}, ... ({len(column.categories)})"
+    if known := column.categories or classes:
+        return ", ".join(known[:FEW]) + (f", ... ({len(known)})" if len(known) > FEW else "")
     if column.min is not None and column.max is not None:
-        return f"{column.min:g} to {column.max:g}"
+        return f"{number_text(column.min, 12)} to {number_text(column.max, 12)}"
     return column.format or ""
 
 
@@ -66,21 +59,45 @@ def decisions(adoption: Adoption) -> list[str]:
     """One line for each decision about the table as a whole."""
     schema, proposal = adoption.schema, adoption.proposal
     target, source, split = schema.target, schema.source, proposal.split
+    found = adoption.findings[target.column]
     csv = f", separator {source.separator!r}, decimal {source.decimal!r}, {source.encoding}"
     lines = [
         f"format: {source.format}{csv if source.format == 'csv' else ''}",
         f"target: {target.column!r}, {target.task}"
         + (f"; the positive class is {target.positive!r} (--positive)" if target.positive else ""),
+    ]
+    if counts := [f"{name!r} {rows:,} ({rows / found.present:.1%})" for name, rows in found.classes.items()]:
+        rest = f", and {len(counts) - FEW} more down to {counts[-1]}" if len(counts) > FEW else ""
+        lines.append(f"classes: {', '.join(counts[:FEW])}{rest}")
+    lines += [
         "missing: empty" + "".join(f", {text!r}" for text in schema.missing),
         f"split: {split.strategy}"
         + (f" from {split.cutoff} on" if split.cutoff else f" of {schema.group!r}" if split.strategy == "group" else "")
-        + (f", salt {split.salt!r} (the first that leaves every class in the training rows)" if split.salt else ""),
+        + (f", salt {split.salt!r} (the first that leaves every class in the training rows)" if split.salt else "")
+        + _other_split(adoption),
         "slices: " + (", ".join(repr(cut.column) for cut in proposal.slices) or "none"),
     ]
     for kind, bounds in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
-        lines += [
-            f"gate: {kind}.{name} {bound}: {proposal.reasons[f'{kind}.{name}']}" for name, bound in bounds.items()
-        ]
+        for name, bound in bounds.items():
+            limit = f"≥ {number_text(bound.min, 6)}" if bound.min is not None else f"≤ {number_text(bound.max or 0, 6)}"
+            lines.append(f"gate: {kind}.{name} {limit}: {proposal.reasons[f'{kind}.{name}']}")
     if not proposal.worst_slice:
         lines.append("gate: none for slices; with so few rows the worst cannot be told from a guess")
     return lines
+
+
+def _other_split(adoption: Adoption) -> str:
+    """Which column could hold out the latest rows, where rows are held out at random."""
+    columns, findings = adoption.schema.columns, adoption.findings
+    dates = [name for name, column in columns.items() if column.type == "datetime" and not column.nullable]
+    dates = [name for name in dates if findings[name].distinct > 1 and adoption.proposal.split.strategy == "hash"]
+    return f"; --time {' or '.join(map(repr, dates[:FEW]))} would hold out the latest rows" if dates else ""
+
+
+def outcome(adoption: Adoption) -> list[str]:
+    """What was written, how to go on and how to go back."""
+    objects = [name for name in adoption.written if "/files/md5/" in name]
+    files = [f"{layout.DATA}/", *(name for name in adoption.written if name not in objects)]
+    git = f", and for git to carry {len(objects)} objects of the remote" if objects else ""
+    lines = [f"Written: {', '.join(files)}{git}", "Look them over, then run: make repro"]
+    return [*lines, f"To go back to the last commit: {adoption.undo}"] if adoption.undo else lines

@@ -98,14 +98,12 @@ def _format(file: Path) -> Literal["parquet", "csv", "jsonl"]:
 
 
 def _is_utf8(file: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with file.open("rb") as stream:
-        try:
-            for block in iter(lambda: stream.read(SAMPLE_BYTES), b""):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return False
+    try:
+        with file.open(encoding="utf-8") as stream:
+            while stream.read(SAMPLE_BYTES):
+                pass
+    except UnicodeDecodeError:
+        return False
     return True
 
 

@@ -17,9 +17,6 @@ AFFIRMATIVE, NEGATIVE = {*TRUE, "+", "pos", "positive"}, {*FALSE, "-", "neg", "n
 def find_target(table: Table, wishes: Wishes) -> tuple[Target, Finding]:
     """Decide what kind of prediction the target asks for.
 
-    Returns:
-        The target, and its finding.
-
     Raises:
         UserError: The target has no values, or one only, or cannot be what was wished for.
     """
@@ -28,38 +25,28 @@ def find_target(table: Table, wishes: Wishes) -> tuple[Target, Finding]:
     if not values.height:
         raise UserError(f"--target: column {name!r} has no value in any row; is it the right column?")
     reading = kind_of(table, name, values)
-    present = int(values[COUNT].sum())
-    nullable = present < table.rows
-    remark = "; ".join(filter(None, [table.remarks.get(name), reading.remark]))
     numbers = table.read(values[VALUE], "number")
     numeric = not numbers.null_count() and table.types[name] != pl.Boolean and reading.type != "category"
-    if reading.type == "datetime":
-        raise UserError(f"--target: column {name!r} holds dates; a target is classes or a number")
-    if values.height == 1:
-        raise UserError(
-            f"--target: column {name!r} holds one value only, {str(values[VALUE][0])!r:.60}; "
-            "a model needs rows of two or more"
-        )
     task = wishes.task or _task(numbers if numeric else None, values.height, table.rows)
-    if task == "regression":
-        if not numeric:
-            raise UserError(f"--task regression: column {name!r} holds {str(values[VALUE][0])!r:.60}, not numbers")
-        if wishes.positive is not None:
-            raise UserError(f"--positive: column {name!r} is a number to be predicted, it has no classes")
-        kind = "integer" if reading.type == "boolean" else reading.type
-        column = Column(type=kind, nullable=nullable, format=reading.format)
-        column = column.model_copy(update=range_of(table, values, kind))
-        return Target(column=name, task=task), Finding(column, present, values.height, remark)
     texts = values.with_columns(table.read(values[VALUE], "category").alias(VALUE))
-    _refuse_classes(name, task, texts, wishes)
-    classes, counts = in_order(texts[VALUE]), dict(texts.iter_rows())
+    _refuse(task, reading.type, numeric, texts, wishes)
+    classes: tuple[str, ...] = ()
+    counts: dict[str, int] = {}
+    if task == "regression":
+        kind: ColumnType = "integer" if reading.type == "boolean" else reading.type
+        limits = range_of(table, values, kind)
+    else:
+        classes, counts = in_order(texts[VALUE]), dict(texts.iter_rows())
+        whole = texts[VALUE].str.contains(r"^-?(0|[1-9]\d*)$").all()
+        kind = "boolean" if table.types[name] == pl.Boolean else "integer" if whole else "category"
+        limits = {}
     if task == "binary":
         positive = _positive(name, classes, counts, wishes.positive)
         classes = (*(item for item in classes if item != positive), positive)
-    whole = texts[VALUE].str.contains(r"^-?(0|[1-9]\d*)$").all()
-    held: ColumnType = "boolean" if table.types[name] == pl.Boolean else "integer" if whole else "category"
-    column = Column(type=held, nullable=nullable)
-    return Target(column=name, task=task, classes=classes), Finding(column, present, len(classes), remark, counts)
+    present = int(values[COUNT].sum())
+    column = Column(type=kind, nullable=present < table.rows, **limits)
+    remark = "; ".join(filter(None, [table.remarks.get(name), reading.remark]))
+    return Target(column=name, task=task, classes=classes), Finding(column, present, values.height, remark, counts)
 
 
 def _task(numbers: pl.Series | None, distinct: int, rows: int) -> Task:
@@ -70,20 +57,28 @@ def _task(numbers: pl.Series | None, distinct: int, rows: int) -> Task:
     return "multiclass" if numbers is None or few else "regression"
 
 
-def _refuse_classes(name: str, task: Task, texts: pl.DataFrame, wishes: Wishes) -> None:
-    listed = ", ".join(map(repr, texts[VALUE].head(5))) + (", ..." if texts.height > 5 else "")
-    if texts.height > MAX_CLASSES:
-        raise UserError(
-            f"--target: column {name!r} has {texts.height} different values ({listed:.120}), too many for classes; "
-            "choose another column, or group the values"
-        )
-    if (task == "binary") != (texts.height == 2):
-        other = "multiclass" if task == "binary" else "binary"
-        raise UserError(
-            f"--task {task}: column {name!r} has {texts.height} classes ({listed:.120}); use --task {other}"
-        )
-    if task != "binary" and wishes.positive is not None:
-        raise UserError(f"--positive: column {name!r} has {texts.height} classes ({listed:.120}), not two")
+def _refuse(task: Task, kind: ColumnType, numeric: bool, texts: pl.DataFrame, wishes: Wishes) -> None:
+    column, count, classes = f"column {wishes.target!r}", texts.height, task != "regression"
+    listed = ", ".join(map(repr, texts[VALUE].head(5))) + ", ..." * (count > 5)
+    other = "multiclass" if task == "binary" else "binary"
+    for is_so, message in (
+        (kind == "datetime", f"--target: {column} holds dates; a target is classes or a number"),
+        (count == 1, f"--target: {column} holds one value only, {listed:.60}; a model needs rows of two or more"),
+        (not classes and not numeric, f"--task regression: {column} holds {listed:.60}, not numbers"),
+        (not classes and wishes.positive, f"--positive: {column} is a number to be predicted, it has no classes"),
+        (
+            classes and count > MAX_CLASSES,
+            f"--target: {column} has {count} different values ({listed:.120}), too many for classes; "
+            "choose another column, or group the values",
+        ),
+        (
+            classes and (task == "binary") != (count == 2),
+            f"--task {task}: {column} has {count} classes ({listed:.120}); use --task {other}",
+        ),
+        (count > 2 and wishes.positive, f"--positive: {column} has {count} classes ({listed:.120}), not two"),
+    ):
+        if is_so:
+            raise UserError(message)
 
 
 def _positive(name: str, classes: tuple[str, ...], counts: dict[str, int], wished: str | None) -> str:

@@ -82,7 +82,7 @@ def with_missing(table: Table, target: str) -> Table:
 
     Spared are texts that are as likely a class of the target, or that another column has as a proper value.
     """
-    markers: set[str] = set()
+    markers: dict[str, set[str]] = {}
     spared: set[str] = set()
     strays: dict[str, tuple[str, ...]] = {}
     for name, dtype in table.types.items():
@@ -96,30 +96,26 @@ def with_missing(table: Table, target: str) -> Table:
             spared |= found & {"-", "None"}  # classes as likely as not
         elif others.height == 1:
             found -= {"-"}  # "+" and "-" are two values
-        markers |= found
+        markers[name] = found
         strays[name] = reading.strays
-    proper = {text for text in {t for texts in strays.values() for t in texts} if text.lower() not in WORDS}
+    proper = {text for texts in strays.values() for text in texts if text.lower() not in WORDS}
     for name, own in strays.items():
         if suspects := sorted(proper - set(own)):
             cell = pl.col(name).cast(pl.String).str.strip_chars()
             met = table.raw.select(cell.filter(cell.is_in(suspects)).unique()).collect(engine="streaming")
             spared |= set(met.to_series())
-    accepted = markers | {text for texts in strays.values() for text in texts}
-    remarks = {
-        name: f"{', '.join(map(repr, taken))} taken as missing"
-        for name, own in strays.items()
-        if (taken := [text for text in own if text not in spared])
-    }
-    return replace(table, missing=tuple(sorted(accepted - spared)), remarks=table.remarks | remarks)
+    remarks = {}
+    for name, own in strays.items():
+        if taken := sorted({*own, *(markers[name] if name == target else ())} - spared):
+            remarks[name] = f"{', '.join(map(repr, taken))} taken as missing"
+    missing = set().union(*markers.values(), *strays.values()) - spared
+    return replace(table, missing=tuple(sorted(missing)), remarks=remarks)
 
 
 def read_texts(table: Table, values: pl.DataFrame, compact_dates: bool = False) -> Reading:
-    """Decide how texts are read: as booleans, integers, numbers, datetimes, or as the categories that they are.
+    """Decide how distinct texts are read: as booleans, integers, numbers, datetimes, or as categories.
 
-    Args:
-        table: Says how cells are read.
-        values: The distinct texts and their counts; at least one.
-        compact_dates: Whether eight digits are a date.
+    With `compact_dates`, eight digits are a date.
     """
     texts, counts = values[VALUE].cast(pl.String), values[COUNT]
     folded = set(texts.head(2 * len(TRUE)).str.to_lowercase()) if len(texts) <= 2 * len(TRUE) else {""}

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
@@ -13,7 +13,6 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from slipway import layout
 from slipway.adopt.decide import Adoption
 from slipway.adopt.propose import Proposal
-from slipway.params import Bound
 
 HEAD = """\
 # The data contract: what the table in data/ holds. `slipway adopt` wrote it from {origin} ({rows} rows);
@@ -57,11 +56,10 @@ def schema_text(adoption: Adoption) -> str:
         text += f"\n# Always evaluated on their own.\n{_dump({'sensitive': _flow(schema.sensitive)})}"
     text += COLUMNS
     for name, column in schema.columns.items():
-        entry = {key: _plain(value) for key, value in column.model_dump(exclude_defaults=True).items()}
         missing = 1 - findings[name].present / rows
-        remarks = [f"{missing:.2%} missing" * (missing > 0), findings[name].remark]
-        remark = "; ".join(filter(None, remarks))
-        text += indent(_dump({name: _flow(entry)}).rstrip("\n") + (f" # {remark}" if remark else "") + "\n", "  ")
+        remark = "; ".join(filter(None, [f"{missing:.2%} missing" * (missing > 0), findings[name].remark]))
+        entry = _dump({name: _flow(column.model_dump(exclude_defaults=True))}).rstrip("\n")
+        text += indent(entry + (f" # {remark}" if remark else "") + "\n", "  ")
     if adoption.left_out:
         text += "\n# Not part of the contract, and left out whenever the data is read:\n"
         text += "".join(f"# - {name!r} {why}\n" for name, why in adoption.left_out.items())
@@ -77,20 +75,16 @@ def params_text(now: str, proposal: Proposal) -> str:
     text = _put(text, ("split", "salt"), DoubleQuotedScalarString(split.salt))
     text = _put(text, ("split", "cutoff"), cutoff)
     cuts = [
-        CommentedMap({"column": cut.column} | ({"bins": _flow(_plain(cut.bins))} if cut.bins else {}))
+        CommentedMap({"column": cut.column} | ({"bins": _flow(cut.bins)} if cut.bins else {}))
         for cut in proposal.slices
     ]
     text = _put(text, ("evaluate", "slices"), cuts)
     for key, bounds in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
-        entries = CommentedMap((name, _bound(bound)) for name, bound in bounds.items())
+        entries = CommentedMap((name, _flow(bound.model_dump(exclude_none=True))) for name, bound in bounds.items())
         for name in entries:
             entries.yaml_add_eol_comment(proposal.reasons[f"{key}.{name}"], name, column=0)
         text = _put(text, ("gates", key), entries)
     return _put(text, ("gates", "data", "min_holdout_rows"), proposal.min_holdout_rows)
-
-
-def _bound(bound: Bound) -> Any:
-    return _flow({key: _plain(value) for key, value in bound.model_dump(exclude_none=True).items()})
 
 
 def _put(text: str, path: Sequence[str], value: Any) -> str:
@@ -135,26 +129,21 @@ def _is_aside(line: str) -> bool:
     return not line.strip() or line.lstrip().startswith("#")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _flow(value: Any) -> Any:
-    node = CommentedMap(value) if isinstance(value, dict) else CommentedSeq(value)
+    """A mapping or a sequence on one line, its whole numbers without a point."""
+    if isinstance(value, str | bool) or value is None:
+        return value
+    if not isinstance(value, Mapping | Sequence):
+        return int(value) if float(value).is_integer() else value
+    items = {key: _flow(item) for key, item in value.items()} if isinstance(value, Mapping) else map(_flow, value)
+    node = CommentedMap(items) if isinstance(value, Mapping) else CommentedSeq(items)
     node.fa.set_flow_style()
     return node
 
 
 def _dump(value: Any) -> str:
-    out = io.StringIO()
-    _yaml().dump(value, out)
-    return out.getvalue().replace(", \n", ",\n")  # it wraps long lists behind a blank
-
-
-def _yaml() -> YAML:
-    yaml = YAML()
+    out, yaml = io.StringIO(), YAML()
     yaml.width = 116
     yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
+    yaml.dump(value, out)
+    return out.getvalue().replace(", \n", ",\n")  # it wraps long lists behind a blank
