@@ -148,14 +148,6 @@ def test_an_interruption_while_deciding_changes_nothing(project, table):
     assert not list((project / ".dvc/tmp/adopt").iterdir())
 
 
-def test_settings_that_cannot_be_edited_are_left_alone(project, table):
-    (project / "params.yaml").write_text("split: {holdout: 0.25}\n")
-    git(project, "commit", "-qam", "terse")
-    with pytest.raises(UserError, match=r"^params\.yaml: cannot be edited"):
-        adopt(table, Wishes("churned"))
-    assert not status(project)
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.serialize import modify_yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,18 +38,8 @@ def test_the_data_part_of_the_settings_is_replaced_and_nothing_else(tmp_path):
     assert (params.gates.metrics, params.gates.worst_slice) == (proposal().metrics, proposal().worst_slice)
     assert params.gates.data.min_holdout_rows == 20
     changed = [line[2:].strip() for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
-    parts = (
-        "salt",
-        "- column",
-        "bins",
-        "roc_auc",
-        "f1",
-        "log_loss",
-        "balanced_accuracy",
-        "r2",
-        "mae",
-        "min_holdout_rows",
-    )
+    metrics = ("roc_auc", "f1", "log_loss", "balanced_accuracy", "r2", "mae")
+    parts = ("salt", "- ", "bins:", *metrics, "min_holdout_rows")
     assert all(line.startswith(parts) for line in changed)
     assert "r2: {min: 0.25} # 0.5 ± 0.1" in changed
 
@@ -59,6 +50,14 @@ def test_a_cutoff_comes_and_goes(tmp_path):
         by_time = params_text(before, proposal(split=Split(strategy="time", cutoff=cutoff)))
         assert read(tmp_path, by_time).split.cutoff == cutoff
         assert params_text(by_time, proposal()) == params_text(before, proposal())
+
+
+def test_dvc_writes_the_settings_in_the_same_style(tmp_path):
+    (tmp_path / "params.yaml").write_text(params_text((ROOT / "params.yaml").read_text("utf-8"), proposal()), "utf-8")
+    before = (tmp_path / "params.yaml").read_text("utf-8")
+    with modify_yaml(tmp_path / "params.yaml") as content:
+        content["train"]["seed"] = 7
+    assert (tmp_path / "params.yaml").read_text("utf-8") == before.replace("seed: 0", "seed: 7", 1)
 
 
 def test_writing_the_same_again_changes_nothing():
@@ -73,8 +72,9 @@ def test_writing_the_same_again_changes_nothing():
         "# mine\n",
         "train:\n  model: linear # keep\n",
         "gates:\n  data:\n    max_drift: 0.5 # keep\n",
-        "evaluate:\n  slices:\n  - column: x\n  - column: y # gone\n#keep\ngates:\n    metrics:\n        f1: {min: 1}",
+        "evaluate:\n  slices:\n  - column: x\n  - column: y # gone\ngates:\n    metrics:\n        f1: {min: 1}",
         "split:\n  holdout: 0.3\n  # keep\n\n\nevaluate:\n  seed: 3",
+        "split: {holdout: 0.3} # keep\ngates:\n",
     ],
 )
 def test_other_layouts_of_the_settings_are_edited_too(tmp_path, before):

@@ -10,7 +10,6 @@ from slipway.adopt.infer import Wishes
 from slipway.adopt.transaction import all_or_nothing, changed, refuse_overwriting, way_back
 from slipway.adopt.write import data_dvc_text, params_text, schema_text
 from slipway.delivery.data import ADOPTED, ADOPTING, PIPELINE, default_remote, push_data
-from slipway.errors import UserError
 from slipway.files import console, scratch_folder, write_text
 from slipway.params import load_params
 from slipway.plots import with_plots
@@ -47,12 +46,7 @@ def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
         }
         for place, text in drafts.items():
             write_text(scratch / place, text)
-        try:
-            check_settings(load_params(scratch / layout.PARAMS), load_schema(scratch / layout.SCHEMA))
-        except UserError:
-            raise UserError(
-                f"{layout.PARAMS}: cannot be edited; write its sections as blocks, one key a line"
-            ) from None
+        check_settings(load_params(scratch / layout.PARAMS), load_schema(scratch / layout.SCHEMA))
         (scratch / "fresh").mkdir()
         for file in adoption.files:
             shutil.copyfile(file, scratch / "fresh" / file.name)

@@ -1,14 +1,12 @@
 """The texts of what was decided: the contract, the data part of `params.yaml`, and `data.dvc`."""
 
 import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from textwrap import indent
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from slipway import layout
 from slipway.adopt.decide import Adoption
@@ -67,76 +65,49 @@ def schema_text(adoption: Adoption) -> str:
 
 
 def params_text(now: str, proposal: Proposal) -> str:
-    """`params.yaml`, given as text, with its data part replaced; every other line stays as it is."""
-    split = proposal.split
+    """`params.yaml`, given as text, with its data part replaced, in the style in which DVC writes it."""
+    yaml, out, split = YAML(), io.StringIO(), proposal.split
+    content = yaml.load(now) or CommentedMap()
     cutoff = None if split.cutoff is None else split.cutoff.isoformat().removesuffix("T00:00:00")
-    text = now if now.endswith("\n") or not now else now + "\n"
-    text = _put(text, ("split", "strategy"), split.strategy)
-    text = _put(text, ("split", "salt"), DoubleQuotedScalarString(split.salt))
-    text = _put(text, ("split", "cutoff"), cutoff)
-    cuts = [
-        CommentedMap({"column": cut.column} | ({"bins": _flow(cut.bins)} if cut.bins else {}))
-        for cut in proposal.slices
-    ]
-    text = _put(text, ("evaluate", "slices"), cuts)
+    slices = [_plain(cut.model_dump(exclude_none=True)) for cut in proposal.slices]
+    _put(content, {"split": {"strategy": split.strategy, "salt": split.salt, "cutoff": cutoff}})
+    _put(content, {"evaluate": {"slices": slices}, "gates": {"data": {"min_holdout_rows": proposal.min_holdout_rows}}})
     for key, bounds in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
         entries = CommentedMap((name, _flow(bound.model_dump(exclude_none=True))) for name, bound in bounds.items())
         for name in entries:
             entries.yaml_add_eol_comment(proposal.reasons[f"{key}.{name}"], name, column=0)
-        text = _put(text, ("gates", key), entries)
-    return _put(text, ("gates", "data", "min_holdout_rows"), proposal.min_holdout_rows)
+        content["gates"][key] = entries
+    yaml.dump(content, out)
+    return out.getvalue()
 
 
-def _put(text: str, path: Sequence[str], value: Any) -> str:
-    """Set, or with None remove, an entry of a YAML text in block style; every other line stays as it is."""
-    lines = text.splitlines(keepends=True)
-    at, end, margin = -1, len(lines), ""
-    for level, key in enumerate(path):
-        inner = next((line for line in lines[at + 1 : end] if not _is_aside(line)), f"{margin}  " if level else "")
-        margin = inner[: _margin(inner)]
-        found = next((n for n in range(at + 1, end) if re.match(rf"{margin}{key}:(\s|$)", lines[n])), None)
-        if found is None:
-            for outer in reversed(path[level + 1 :]):
-                value = {outer: value}
-            at, path = end, path[: level + 1]
-            break
-        at, end = found, _end(lines, found, end)
-    block = "" if value is None else indent(_dump({path[-1]: value}), margin)
-    if block and (comment := re.search(r"\s#.*", lines[at] if at < end else "")):
-        first, rest = block.split("\n", 1)
-        block = f"{first}{comment[0]}\n{rest}"
-    return "".join([*lines[:at], block, *lines[end:]])
+def _put(content: CommentedMap, changes: Mapping[str, Any]) -> None:
+    """Set, or with None remove, entries of sections; new ones come first, as blank lines end a section."""
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            if content.get(key) is None:
+                content[key] = CommentedMap()
+            _put(content[key], value)
+        elif value is None:
+            content.pop(key, None)
+        elif key in content:
+            content[key] = value
+        else:
+            content.insert(0, key, value)
 
 
-def _end(lines: Sequence[str], at: int, limit: int) -> int:
-    """The line behind a key's block; blank lines and comments between it and the next key do not belong to it."""
-    end = at + 1
-    for number in range(at + 1, limit):
-        deeper = _margin(lines[number]) - _margin(lines[at])
-        if _is_aside(lines[number]):
-            continue
-        if deeper < 0 or (deeper == 0 and not lines[number].lstrip().startswith("- ")):
-            break
-        end = number + 1
-    return end
-
-
-def _margin(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))
-
-
-def _is_aside(line: str) -> bool:
-    return not line.strip() or line.lstrip().startswith("#")
+def _plain(value: Any) -> Any:
+    """Whole numbers without a point, and lists for tuples."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _flow(value: Any) -> Any:
-    """A mapping or a sequence on one line, its whole numbers without a point."""
-    if isinstance(value, str | bool) or value is None:
-        return value
-    if not isinstance(value, Mapping | Sequence):
-        return int(value) if float(value).is_integer() else value
-    items = {key: _flow(item) for key, item in value.items()} if isinstance(value, Mapping) else map(_flow, value)
-    node = CommentedMap(items) if isinstance(value, Mapping) else CommentedSeq(items)
+    """A mapping or a sequence that is written on one line."""
+    node = CommentedMap(_plain(value)) if isinstance(value, Mapping) else CommentedSeq(_plain(value))
     node.fa.set_flow_style()
     return node
 
