@@ -192,11 +192,11 @@ def test_strong_columns_of_the_demo_and_of_other_known_tables_are_no_leaks(tmp_p
 
 def test_gates_lie_between_a_guess_and_what_the_model_reached(tmp_path):
     adoption = adopted(tmp_path, pl.from_pandas(load_breast_cancer(as_frame=True).frame), "target")
-    assert 0.8 < adoption.proposal.metrics["roc_auc"].min < 0.995
-    assert adoption.proposal.metrics["log_loss"].max < 0.5
+    assert 0.8 < adoption.proposal.metrics["roc_auc"].bound.min < 0.995
+    assert adoption.proposal.metrics["log_loss"].bound.max < 0.5
     gates = adopted(tmp_path, diabetes()[0], "progression").proposal.metrics
-    assert 0.1 < gates["r2"].min < 0.48
-    assert 44 < gates["mae"].max < 60
+    assert 0.1 < gates["r2"].bound.min < 0.48
+    assert 44 < gates["mae"].bound.max < 60
 
 
 def test_a_model_that_is_no_better_than_a_guess_is_called_so(tmp_path):

@@ -137,7 +137,7 @@ def test_where_no_data_was_none_is_left_behind(project, table):
 def test_an_adoption_that_was_killed_is_told_of_and_can_be_mended_in_two_ways(project, table, reached):
     before = state(project)
     adopt_until(project, table, reached, [signal.SIGKILL])
-    with pytest.raises(UserError, match=r"was killed while it wrote; .* --force, .*: git checkout HEAD") as refused:
+    with pytest.raises(UserError, match=r"was killed while it wrote: .* --force, .*: git checkout HEAD") as refused:
         adopt(table, Wishes("churned"))
     assert "\n" not in str(refused.value)
     in_shell(project, str(refused.value).rpartition(": ")[2])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import ROOT
-from slipway.adopt.propose import Proposal
+from slipway.adopt.propose import Gate, Proposal
 from slipway.adopt.write import params_text
 from slipway.params import Bound, Params, Slice, Split, load_params
 
@@ -22,11 +22,12 @@ def read(folder: Path, text: str) -> Params:
 
 
 def proposal(**changes: Any) -> Proposal:
-    gates = {"metrics": {"r2": Bound(min=0.25)}, "worst_slice": {"mae": Bound(max=12)}}
-    reasons = {"metrics.r2": "0.5 ± 0.1", "worst_slice.mae": "9: the worst"}
+    metrics, worst = {"r2": Gate(Bound(min=0.25), "0.5 ± 0.1")}, {"mae": Gate(Bound(max=12), "9: the worst")}
     slices = (Slice(column="a: b"), Slice(column="größe", bins=(1, 2.5)))
     return Proposal(
-        **{"split": Split(salt="7"), "slices": slices, "min_holdout_rows": 20, "reasons": reasons} | gates | changes
+        **{"split": Split(salt="7"), "slices": slices, "min_holdout_rows": 20}
+        | {"metrics": metrics, "worst_slice": worst}
+        | changes
     )
 
 
@@ -35,7 +36,7 @@ def test_the_data_part_of_the_settings_is_replaced_and_nothing_else(tmp_path):
     after = params_text(before, proposal())
     params = read(tmp_path, after)
     assert (params.split, params.evaluate.slices) == (proposal().split, proposal().slices)
-    assert (params.gates.metrics, params.gates.worst_slice) == (proposal().metrics, proposal().worst_slice)
+    assert (params.gates.metrics, params.gates.worst_slice) == ({"r2": Bound(min=0.25)}, {"mae": Bound(max=12)})
     assert params.gates.data.min_holdout_rows == 20
     changed = [line[2:].strip() for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
     metrics = ("roc_auc", "f1", "log_loss", "balanced_accuracy", "r2", "mae")
@@ -82,7 +83,7 @@ def test_other_layouts_of_the_settings_are_edited_too(tmp_path, before):
     params = read(tmp_path, after)
     assert params.split.strategy == "hash"
     assert params.evaluate.slices == proposal().slices
-    assert params.gates.metrics == proposal().metrics
+    assert params.gates.metrics == {"r2": Bound(min=0.25)}
     assert after.count("keep") == before.count("keep")
     assert "gone" not in after
     if "0.3" in before:

@@ -87,12 +87,11 @@ def _propose(
     sliced = params.evaluate.model_copy(update={"slices": slices})
     params = params.model_copy(update={"split": split, "evaluate": sliced})
     trial = run_trial(schema, frame, params)
-    metrics, reasons, warned = propose_gates(schema.target.task, trial)
-    worst, slice_reasons = propose_slice_gate(schema, frame, trial, params, held)
+    metrics, warned = propose_gates(schema.target.task, trial)
+    worst = propose_slice_gate(schema, frame, trial, params, held)
     if held < 2 * HOLDOUT_ROWS:
         warned.append(f"only {held} rows are held out, so intervals will be wide and gates coarse")
-    least = max(1, min(HOLDOUT_ROWS, held // 2))
-    return Proposal(split, slices, metrics, worst, least, reasons | slice_reasons), warned
+    return Proposal(split, slices, metrics, worst, max(1, min(HOLDOUT_ROWS, held // 2))), warned
 
 
 def _read(path: Path, wishes: Wishes, scratch: Path) -> tuple[Table, list[Path], dict[str, str], Wishes]:

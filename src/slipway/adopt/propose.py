@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -27,16 +27,22 @@ SLICE_VALUES, SLICE_SHARE = 8, 0.02  # of a category worth a slice: values at mo
 SALTS = ("", *map(str, range(2, 100)))
 
 
+class Gate(NamedTuple):
+    """What a metric must reach, and why."""
+
+    bound: Bound
+    reason: str
+
+
 @dataclass(frozen=True)
 class Proposal:
-    """The data part of `params.yaml`, and the reason for each gate."""
+    """The data part of `params.yaml`."""
 
     split: Split
     slices: tuple[Slice, ...]
-    metrics: Mapping[str, Bound]
-    worst_slice: Mapping[str, Bound]
+    metrics: Mapping[str, Gate]
+    worst_slice: Mapping[str, Gate]
     min_holdout_rows: int
-    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 def propose_split(schema: Schema, typed: pl.LazyFrame, now: Split) -> tuple[Split, int]:
@@ -95,18 +101,17 @@ def propose_slices(schema: Schema, frame: pl.DataFrame, scores: Mapping[str, flo
     Those that alone tell the target best, by their `scores`, come first.
     """
     ranked = sorted(schema.features, key=lambda name: -scores.get(name, 0))
-    cuts = [cut for name in schema.sensitive if (cut := _slice(schema, frame[name]))]
-    others = [name for name in ranked if name not in schema.sensitive and schema.columns[name].type != "datetime"]
-    few = [Slice(column=name) for name in others if _has_few(schema, frame[name])]
-    numbers = (cut for name in others if (cut := _slice(schema, frame[name])) and cut.bins)
-    cuts += few[: max(SLICES - 1 - len(cuts), 0)]
-    return (*cuts, *islice(numbers, max(min(SLICES - len(cuts), 1), 0)))
+    cuts = {name: cut for name in (*schema.sensitive, *ranked) if (cut := _slice(schema, frame[name]))}
+    sensitive = [cuts.pop(name) for name in schema.sensitive if name in cuts]
+    few = [cut for name, cut in cuts.items() if not cut.bins and _has_few(frame[name])]
+    numbers = [cut for cut in cuts.values() if cut.bins]
+    named = [*sensitive, *few][: max(SLICES - 1, len(sensitive))]
+    return tuple([*named, *numbers[:1]][: max(SLICES, len(sensitive))])
 
 
-def _has_few(schema: Schema, values: pl.Series) -> bool:
+def _has_few(values: pl.Series) -> bool:
     counts = values.drop_nulls().alias("value").value_counts(name="count")["count"]
-    common = int((counts >= SLICE_SHARE * len(values)).sum())
-    return schema.columns[values.name].type in {"category", "boolean"} and common > 1 and len(counts) <= SLICE_VALUES
+    return len(counts) <= SLICE_VALUES and int((counts >= SLICE_SHARE * len(values)).sum()) > 1
 
 
 def _slice(schema: Schema, values: pl.Series) -> Slice | None:
@@ -122,30 +127,30 @@ def _slice(schema: Schema, values: pl.Series) -> Slice | None:
     return Slice(column=values.name, bins=tuple(edges)) if edges else None
 
 
-def propose_gates(task: Task, trial: Trial) -> tuple[dict[str, Bound], dict[str, str], list[str]]:
+def propose_gates(task: Task, trial: Trial) -> tuple[dict[str, Gate], list[str]]:
     """What the holdout metrics must reach: a little less than in cross-validation, and clearly more than a guess.
 
     The slack is three standard deviations of the folds, at least a tenth of the gain over the guess; a quarter of the
-    gain must always be reached. With the bounds come the reason for each, and warnings.
+    gain must always be reached. With the gates come warnings.
     """
-    bounds: dict[str, Bound] = {}
-    reasons: dict[str, str] = {}
+    gates: dict[str, Gate] = {}
     warned: list[str] = []
     for name in [name for name in JUDGED[task] if name in trial.model and name in trial.guess]:
         (mean, std), (guess, _) = trial.model[name], trial.guess[name]
         sign = 1 if name in HIGHER_IS_BETTER else -1
         gain = sign * (mean - guess)
-        reasons[f"metrics.{name}"] = reason = _reached(mean, guess, f" ± {number_text(std, 2)}")
+        reason = _reached(mean, guess, f" ± {number_text(std, 2)}")
         if gain <= 2 * std / math.sqrt(trial.folds):
             warned.append(f"the model does not clearly beat a guess: {name} is {reason}")
         floor = sign * guess + max(gain, 0) / 4
-        bounds[name] = _bound(name, guess, sign * max(sign * mean - max(3 * std, gain / 10), floor))
-    return bounds, reasons, warned
+        value = sign * max(sign * mean - max(3 * std, gain / 10), floor)
+        gates[name] = Gate(_bound(name, guess, value), reason)
+    return gates, warned
 
 
 def propose_slice_gate(
     schema: Schema, frame: pl.DataFrame, trial: Trial, params: Params, held_rows: int
-) -> tuple[dict[str, Bound], dict[str, str]]:
+) -> dict[str, Gate]:
     """What the worst slice must reach: in cross-validation each slice reached it by three standard errors and more.
 
     The errors are those of as few rows as the holdout will have of the slice, by bootstrap; at least a tenth of the
@@ -170,9 +175,7 @@ def propose_slice_gate(
         slack = max(3 * error, sign * (value - guess) / 10)
         found.append((sign * value - slack, _reached(value, guess, of=f" ({column} {label})")))
     reached, reason = min((entry for entry in found if math.isfinite(entry[0])), default=(-math.inf, ""))
-    if reached <= sign * guess:
-        return {}, {}
-    return {metric: _bound(metric, guess, sign * reached)}, {f"worst_slice.{metric}": reason}
+    return {metric: Gate(_bound(metric, guess, sign * reached), reason)} if reached > sign * guess else {}
 
 
 def number_text(value: float, digits: int = 3) -> str:

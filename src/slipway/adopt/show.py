@@ -77,10 +77,10 @@ def decisions(adoption: Adoption) -> list[str]:
         + _other_split(adoption),
         "slices: " + (", ".join(repr(cut.column) for cut in proposal.slices) or "none"),
     ]
-    for kind, bounds in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
-        for name, bound in bounds.items():
+    for kind, gates in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
+        for name, (bound, reason) in gates.items():
             limit = f"≥ {number_text(bound.min, 6)}" if bound.min is not None else f"≤ {number_text(bound.max or 0, 6)}"
-            lines.append(f"gate: {kind}.{name} {limit}: {proposal.reasons[f'{kind}.{name}']}")
+            lines.append(f"gate: {kind}.{name} {limit}: {reason}")
     if not proposal.worst_slice:
         lines.append("gate: none for slices; with so few rows the worst cannot be told from a guess")
     return lines

@@ -37,14 +37,9 @@ THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2}([.,]\d{3})+\s*")
 
 
 def sniff(path: Path, target: str) -> tuple[Source, list[Path]]:
-    """Find out how a file, or every file of a folder, is written.
+    """How a file, or every file of a folder, is to be read once it lies in `data/`, and the files.
 
-    Args:
-        path: A CSV, Parquet or JSON-lines file, or a folder of files of one such kind with equal columns.
-        target: The column to predict; a first line that names it is a header.
-
-    Returns:
-        How the files are to be read once they lie in `data/`, and the files.
+    A first line of CSV that names the target is a header.
 
     Raises:
         UserError: There is no such file, or it is empty, of another kind, or has no header.

@@ -47,11 +47,8 @@ def refuse_overwriting(paths: Sequence[Path]) -> None:
     elif any(layout.DATA.glob("*")):
         found.append(f"{layout.DATA}/")
     if found:
-        raise UserError(
-            killed_adoption()
-            or f"{', '.join(found)}: would be overwritten, but holds changes that are not committed; "
-            "commit them (`slipway data` first for data/), or give --force"
-        )
+        mend = killed_adoption() or "commit them (`slipway data` first for data/), or give --force"
+        raise UserError(f"{', '.join(found)}: would be overwritten, but holds changes that are not committed; {mend}")
 
 
 @contextmanager

@@ -72,11 +72,11 @@ def params_text(now: str, proposal: Proposal) -> str:
     slices = [_plain(cut.model_dump(exclude_none=True)) for cut in proposal.slices]
     _put(content, {"split": {"strategy": split.strategy, "salt": split.salt, "cutoff": cutoff}})
     _put(content, {"evaluate": {"slices": slices}, "gates": {"data": {"min_holdout_rows": proposal.min_holdout_rows}}})
-    for key, bounds in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
-        entries = CommentedMap((name, _flow(bound.model_dump(exclude_none=True))) for name, bound in bounds.items())
-        for name in entries:
-            entries.yaml_add_eol_comment(proposal.reasons[f"{key}.{name}"], name, column=0)
-        content["gates"][key] = entries
+    for key, gates in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
+        content["gates"][key] = CommentedMap()
+        for name, gate in gates.items():
+            content["gates"][key][name] = _flow(gate.bound.model_dump(exclude_none=True))
+            content["gates"][key].yaml_add_eol_comment(gate.reason, name, column=0)
     yaml.dump(content, out)
     return out.getvalue()
 

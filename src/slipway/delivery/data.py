@@ -122,7 +122,7 @@ def killed_adoption() -> str | None:
     if not any(ADOPTING.glob(f".scratch-*/{KEPT}")):
         return None
     return (
-        "an earlier `slipway adopt` was killed while it wrote; run it again with --force, or go back to the last "
+        "an earlier `slipway adopt` was killed while it wrote: run it again with --force, or go back to the last "
         f"commit: git checkout HEAD -- {' '.join(map(str, ADOPTED))} && dvc checkout --force {layout.DATA}"
     )
 
