@@ -1,7 +1,7 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary adopt test test-fast lint format lock hooks mlflow bench clean ready
+.PHONY: help setup repro summary exps plots mlflow track adopt data check test test-fast lint format lock hooks bench clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
@@ -24,9 +24,27 @@ repro: ready ## Data to tested model: pull the data, run what changed, show the 
 summary: ready ## Show the last run: metrics against thresholds, worst slice, suites
 	@$(run) slipway summary
 
+exps: ready ## Show experiments beside the last commit; ARGS="-n 3" shows those of the last three
+	@$(run) slipway exps $(ARGS)
+
+plots: ready ## Draw the last run over the last commit, in dvc_plots/index.html
+	@$(run) dvc plots diff $(ARGS)
+
+mlflow: ready ## Show the runs in MLflow's UI, on http://127.0.0.1:5000
+	@$(run) slipway mlflow $(ARGS)
+
+track: ready ## Upload the runs that the server of MLFLOW_TRACKING_URI did not take when they happened
+	@$(run) slipway track
+
 adopt: ready ## Bring your own data: make adopt FILE=my.csv TARGET=churned ARGS="--id customer"
 	@test -n "$(FILE)" && test -n "$(TARGET)" || { echo 'error: say FILE=<path> and TARGET=<column>' >&2; exit 2; }
 	@$(run) slipway adopt "$(FILE)" --target "$(TARGET)" $(ARGS)
+
+data: ready ## After changing files in data/: version them with DVC, push them, and let git see them
+	@$(run) slipway data
+
+check: ready ## Check that params.yaml and the data contract are sound and fit together
+	@$(run) slipway check
 
 test: ready ## Run all tests; coverage of src/ must reach 90 %
 	@$(run) pytest -n 2 --dist worksteal --cov $(ARGS)
@@ -46,9 +64,6 @@ lock: ready ## Prove from git alone that dvc.lock belongs to this tree
 
 hooks: ready ## Run the checks of `make lint` on every commit, and dvc checkout on every git checkout
 	@$(run) pre-commit install
-
-mlflow: ready ## Open the runs in MLflow's UI, on http://127.0.0.1:5000
-	@$(run) mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 bench: ready ## Measure speed and memory; prints a table and writes JSON
 	@$(run) python benchmarks/run.py $(ARGS)

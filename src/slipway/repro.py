@@ -2,8 +2,10 @@
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from slipway import layout
@@ -31,12 +33,13 @@ def repro(words: Sequence[str] = ()) -> None:
     if not PIPELINE.exists():
         raise UserError(f"{PIPELINE}: no such file; run from the project's root")
     check_settings(load_params(), load_schema())  # before DVC removes the results of a stage that cannot run
-    refuse_unversioned_data()
-    _dvc("repro", "--pull", *words)
-    # With --pull, DVC takes a stage whose results are missing for unchanged and brings back what its cache holds, but
-    # not the reports that git holds: after a stage was killed they would stay away. Without --pull it misses them.
-    if not all(path.exists() for path in reports(PIPELINE)):
-        _dvc("repro", *words)
+    with _listening() as heard:
+        refuse_unversioned_data()
+        _dvc(heard, "repro", "--pull", *words)
+        # With --pull, DVC takes a stage whose results are missing for unchanged and brings back what its cache holds,
+        # but not the reports that git holds: after a stage was killed they would stay away. Without it misses them.
+        if not all(path.exists() for path in reports(PIPELINE)):
+            _dvc(heard, "repro", *words)
 
 
 def refuse_unversioned_data() -> None:
@@ -57,8 +60,8 @@ def refuse_unversioned_data() -> None:
         raise UserError(f"{error}; is this a git repository with DVC?") from None
     if found:
         raise UserError(
-            f"{layout.DATA}/: is not the data that {layout.DATA_DVC} names; `slipway data` versions what is there, "
-            f"`dvc checkout {layout.DATA}` brings back what was versioned"
+            f"{layout.DATA}/: is not the data that {layout.DATA_DVC} names; `make data` versions what is there; "
+            f"to have back what was versioned, delete {layout.DATA}/ and run `make repro`"
         )
 
 
@@ -71,35 +74,57 @@ def reports(pipeline: Path) -> list[Path]:
 
 
 class _Heard(logging.Filter):
-    """What DVC says, without what only looks like trouble: a result that is in no remote is made instead.
+    """Hears interrupts and what DVC says, and passes on all but what only looks like trouble.
 
     Attributes:
-        interrupted: Whether DVC or a stage was. DVC waits for a stage deaf to interrupts, and knows its exit code only.
+        interrupted: Whether DVC or a stage was.
     """
 
     interrupted = False
+    _asked = False
     _raw = False  # raw data is being pulled, which nothing can make
 
+    def interrupt(self, *_: object) -> None:
+        """Have DVC stop when it next says something: half-way in its own files, it would leave them damaged."""
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is shown: not an interrupt, nor that a result which is made next is in no remote."""
         said = record.getMessage()
         if said.startswith("Pulling data for"):
             self._raw = said.endswith(".dvc'")
         error = record.exc_info[1] if record.exc_info else None
         while error is not None:
-            # By the signal itself, or by a shell that died of it or reports it.
+            # DVC is deaf while a stage runs. A stage ends by the signal itself, or its shell does or reports it.
             if isinstance(error, KeyboardInterrupt) or str(error).endswith(("exited with -2", "exited with 130")):
                 self.interrupted = True
                 return False
-            error = error.__cause__
+            error = error.__context__
+        if self._asked and not self.interrupted:
+            self.interrupted = True
+            raise KeyboardInterrupt
         return self._raw or not said.startswith(("Some of the cache files do not exist", "Unable to pull data for"))
 
 
-def _dvc(*words: str) -> None:
-    from dvc.cli import main
+@contextmanager
+def _listening() -> Iterator[_Heard]:
+    import dvc  # sets up its logging  # noqa: F401
 
     heard = _Heard()
     for handler in logging.getLogger("dvc").handlers:
         handler.addFilter(heard)
+    usual = signal.signal(signal.SIGINT, heard.interrupt)
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _dvc(heard: _Heard, *words: str) -> None:
+    from dvc.cli import main
+
     failed = main(list(words))
     if heard.interrupted:
         raise KeyboardInterrupt

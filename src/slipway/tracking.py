@@ -1,7 +1,7 @@
 """Every training run in MLflow: a local SQLite file, or the server that MLFLOW_TRACKING_URI names.
 
 Tracking mirrors what git and DVC hold and never decides anything, so nothing that goes wrong here fails a stage: a run
-that the server did not take is recorded locally and kept until `slipway track` uploads it.
+that the server did not take is recorded locally and kept until `make track` uploads it.
 """
 
 import json
@@ -98,7 +98,7 @@ def record(run: Run, *, new: bool = False) -> None:
     except Exception as error:
         warn("tracking", f"{uri} did not take the run, and it could not be recorded locally: {error}")
         return
-    where = f"it is in {DATABASE} and {folder}: upload with `slipway track`"
+    where = f"it is in {DATABASE} and {folder}: upload with `make track`"
     warn("tracking", f"{uri} did not take the run ({reason}); {where}")
 
 

@@ -113,7 +113,7 @@ def test_a_server_that_is_down_costs_seconds_and_loses_nothing(workspace, monkey
     assert time.monotonic() - start < 30
     told = capsys.readouterr().err
     assert uri in told
-    assert "slipway track" in told
+    assert "make track" in told
     (run,) = runs(tracking.local_store())
     assert run.data.metrics["roc_auc"] == 0.9
     (kept,) = tracking.PENDING.iterdir()
