@@ -108,6 +108,28 @@ def prove_lock(
 
 
 @app.command()
+def review(
+    base: Annotated[
+        str | None,
+        typer.Option(help="The revision to compare with; by default where the branch left the default branch."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder that verdict.json goes to.")] = Path("reports"),
+    *,
+    reproduce: Annotated[
+        bool, typer.Option(help="Make the base's model again if DVC has it in no cache or remote.")
+    ] = True,
+) -> None:
+    """Judge the model of the workspace against that of a revision. Exits with 0: pass, 1: fail, 2: undecided."""
+    from slipway.review.run import review as run_review
+    from slipway.review.show import EXIT, show, write
+
+    verdict = run_review(base, reproduce=reproduce)
+    write(verdict, out)
+    show(verdict)
+    raise typer.Exit(EXIT[verdict.verdict])
+
+
+@app.command()
 def adopt(
     file: Annotated[Path, typer.Argument(help="A CSV, Parquet or JSON-lines file, or a folder of such files.")],
     *,

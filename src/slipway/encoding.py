@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from slipway.predictor import Coded, ColumnValues, DatePart, Input, Signature, Statistics, encode
+from slipway.predictor import Coded, ColumnValues, DatePart, Input, Prediction, Signature, Statistics, encode
 from slipway.schema import Column, Schema
 
 QUANTILES = np.linspace(0, 1, 21).tolist()
@@ -78,3 +78,14 @@ def target_of(frame: pl.DataFrame, schema: Schema) -> npt.NDArray[Any]:
         return series.to_numpy()
     codes: Mapping[str, int] = {name: code for code, name in enumerate(schema.target.classes)}
     return series.replace_strict(codes, return_dtype=pl.Int64).to_numpy()
+
+
+def predictions_table(prediction: Prediction, signature: Signature) -> pl.DataFrame:
+    """Predictions as a table, row by row: the label and the probability of each class, or the value."""
+    if prediction.labels is None:
+        return pl.DataFrame([pl.Series("prediction", prediction.values)])
+    labels = pl.Series("prediction", np.asarray(signature.classes)[prediction.labels].tolist(), pl.String())
+    probabilities = [
+        pl.Series(f"probability {name}", prediction.values[:, code]) for code, name in enumerate(signature.classes)
+    ]
+    return pl.DataFrame([labels, *probabilities])

@@ -11,6 +11,7 @@ ARTIFACTS = Path("artifacts")
 TRAIN = ARTIFACTS / "train.parquet"
 HOLDOUT = ARTIFACTS / "holdout.parquet"
 TRAINED = ARTIFACTS / "trained"  # what train hands to export: the scikit-learn pipeline and its encoding
+OUT_OF_FOLD = TRAINED / "out_of_fold.parquet"  # cross-validation's predictions of training rows, by row number
 MODEL = ARTIFACTS / "model"  # what ships: the model file and signature.json
 PREDICTIONS = ARTIFACTS / "predictions.parquet"
 

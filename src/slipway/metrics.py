@@ -17,7 +17,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,24 @@ HIGHER_IS_BETTER = frozenset({*_CLASSIFICATION, "r2"} - {"log_loss", "brier"})
 CHUNK_CELLS = 250_000  # resamples x rows that one thread holds at a time: few enough to stay in a core's cache
 
 
+class Resampled(Protocol):
+    """What can be measured on many resamples of n rows at once."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows, n."""
+        ...
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """What is measured."""
+        ...
+
+    def replicates(self, weights: npt.NDArray[Any]) -> dict[str, Values]:
+        """Every metric of b resamples, each shape (b,), NaN where undefined; `weights` is of shape (b, n)."""
+        ...
+
+
 class Scorer:
     """One model's predictions of n rows, prepared once for fast scoring of many resamples.
 
@@ -50,11 +68,19 @@ class Scorer:
         truth: The n true class indices, or numbers.
         prediction: The n predictions.
         n_classes: The number of classes; ignored for regression.
+        metrics: Those to measure; None is all of the task.
     """
 
-    def __init__(self, task: "Task", truth: npt.ArrayLike, prediction: "Prediction", n_classes: int) -> None:
-        self.task, self.metrics = task, METRICS[task]
-        self._parts: list[Ranking | Decisions | Losses | Errors]
+    def __init__(
+        self,
+        task: "Task",
+        truth: npt.ArrayLike,
+        prediction: "Prediction",
+        n_classes: int,
+        metrics: Sequence[str] | None = None,
+    ) -> None:
+        self.task, self.metrics = task, METRICS[task] if metrics is None else tuple(metrics)
+        self._parts: list[Ranking | Decisions | Losses | Errors] = []
         if task == "regression":
             numbers = np.asarray(truth, np.float64)
             self.rows, self._parts = len(numbers), [Errors(numbers, prediction.values)]
@@ -62,12 +88,13 @@ class Scorer:
         assert prediction.labels is not None  # noqa: S101
         classes = np.asarray(truth, np.int64)
         scored = [1] if task == "binary" else list(range(n_classes))
-        self.rows = len(classes)
-        self._parts = [
-            Ranking([(classes == index, prediction.values[:, index]) for index in scored]),
-            Losses(classes, prediction.values),
-            Decisions(classes, prediction.labels, n_classes, scored),
-        ]
+        self.rows, wanted = len(classes), set(self.metrics)
+        if wanted & {"roc_auc", "average_precision"}:
+            self._parts.append(Ranking([(classes == index, prediction.values[:, index]) for index in scored]))
+        if wanted & {"log_loss", "brier"}:
+            self._parts.append(Losses(classes, prediction.values))
+        if wanted & {"f1", "precision", "recall", "balanced_accuracy"}:
+            self._parts.append(Decisions(classes, prediction.labels, n_classes, scored))
 
     def point(self) -> dict[str, float]:
         """Every metric of the rows as they are; NaN where undefined."""
@@ -97,7 +124,7 @@ def resample_counts(rows: int, resamples: range, seed: int) -> npt.NDArray[np.in
     return counts
 
 
-def bootstrap(scorers: Sequence[Scorer], resamples: int, seed: int) -> list[dict[str, Values]]:
+def bootstrap(scorers: Sequence[Resampled], resamples: int, seed: int) -> list[dict[str, Values]]:
     """Score the same resamples with every scorer, so that differences between them are paired.
 
     Args:
@@ -114,7 +141,7 @@ def bootstrap(scorers: Sequence[Scorer], resamples: int, seed: int) -> list[dict
     size = max(1, CHUNK_CELLS // max(rows, 1))
 
     def score(start: int) -> list[dict[str, Values]]:
-        counts = resample_counts(rows, range(start, min(start + size, resamples)), seed)
+        counts = resample_counts(rows, range(start, min(start + size, resamples)), seed).astype(np.float64)
         return [scorer.replicates(counts) for scorer in scorers]
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # bounded, since each thread holds a chunk

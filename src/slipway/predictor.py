@@ -18,7 +18,7 @@ from slipway.errors import UserError
 from slipway.moments import moment_of
 from slipway.values import as_text, boolean_of, is_missing, number_of
 
-SIGNATURE = "signature.json"
+SIGNATURE, GOLDEN = "signature.json", "golden.json"  # beside the model file; the second holds rows and right answers
 BATCH_ROWS = 50_000
 MOST = float(np.finfo(np.float32).max)
 MISSING, OTHER = 0, 1  # the codes of a missing and of an unlisted category; the listed ones follow

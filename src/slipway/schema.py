@@ -70,8 +70,9 @@ class Column(Frozen):
 
     `use: false` keeps a column out of the model (it stays in the table, for slices and for the split's row key), and
     `note` says why. `categories` closes the set of values of a category; without it any value is allowed, and training
-    keeps the frequent ones. `format` is the strptime pattern of a datetime, for texts in files and requests alike, of the
-    directives in `slipway.moments`; ISO 8601 needs none.
+    keeps the frequent ones. `format` is the strptime pattern of a datetime, for texts in files and requests alike, of
+    the directives in `slipway.moments`; ISO 8601 needs none. `monotonic` says which way the prediction (of the positive
+    class, or of the number) must go as the column grows, all else equal; the model suite tests it.
     """
 
     type: ColumnType
@@ -81,6 +82,7 @@ class Column(Frozen):
     max: float | None = None
     categories: tuple[str, ...] | None = None
     format: str | None = None
+    monotonic: Literal["increasing", "decreasing"] | None = None
     note: str | None = None
 
     @field_validator("categories", mode="before")
@@ -98,6 +100,8 @@ class Column(Frozen):
             raise ValueError("categories belong to category columns")
         if self.categories is not None and len(set(self.categories)) != len(self.categories):
             raise ValueError("categories repeat a value")
+        if self.monotonic is not None and (self.type not in {"number", "integer"} or not self.use):
+            raise ValueError("monotonic belongs to number and integer columns that the model uses")
         if self.format is not None:
             if self.type != "datetime":
                 raise ValueError("format belongs to datetime columns")
@@ -175,6 +179,9 @@ class Schema(Frozen):
                 f"target.task: classification needs a category, boolean or integer column, "
                 f"{self.target.column!r} is {target}"
             )
+        directed = [name for name, column in self.columns.items() if column.monotonic]
+        if directed and (self.target.task == "multiclass" or not set(directed) <= set(self.features)):
+            raise ValueError(f"columns.{directed[0]}.monotonic: needs an input, and a number or two classes to predict")
         if not self.features:
             raise ValueError("columns: no column is left for the model; set `use: true` on one")
         return self

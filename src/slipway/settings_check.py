@@ -1,5 +1,7 @@
 """Whether `params.yaml` and the contract fit together; each alone is checked when it is read."""
 
+from collections.abc import Iterable
+
 from slipway import layout
 from slipway.errors import UserError
 from slipway.metrics import METRICS
@@ -16,13 +18,27 @@ def check_settings(params: Params, schema: Schema) -> None:
     """
     deciding_column(schema, params.split)
     task, known = schema.target.task, METRICS[schema.target.task]
-    gates = {"metrics": params.gates.metrics, "worst_slice": params.gates.worst_slice}
+    margins = params.gates.not_worse.margins
+    gates: dict[str, Iterable[str]] = {
+        "metrics": params.gates.metrics,
+        "worst_slice": params.gates.worst_slice,
+        "not_worse.margins": margins,
+    }
     faults = [
         f"gates.{kind}.{name}: no metric of a {task} task; there are {', '.join(known)}"
         for kind, bounds in gates.items()
         for name in bounds
         if name not in known
     ]
+    if "mape" in margins:
+        faults.append("gates.not_worse.margins.mape: its intervals are too narrow where the target is near 0; use mae")
+    rates = params.gates.fairness
+    if task != "binary":
+        faults += [
+            f"gates.fairness.{rate}: belongs to a binary task; `error` is there for all"
+            for rate in ("selection_rate", "true_positive_rate", "false_positive_rate")
+            if getattr(rates, rate) is not None
+        ]
     for number, piece in enumerate(params.evaluate.slices):
         fault = _slice_fault(piece, schema)
         faults += [f"evaluate.slices.{number}: {fault}"] if fault else []

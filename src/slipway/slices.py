@@ -8,11 +8,23 @@ import polars as pl
 
 from slipway import layout
 from slipway.errors import UserError
-from slipway.params import Slice
+from slipway.params import Params, Slice
+from slipway.schema import Schema
 from slipway.values import as_text
 
 MISSING = "(missing)"
 MAX_VALUES = 20  # a column of numbers with more distinct values is not a list of kinds
+
+
+def slices_of(schema: Schema, params: Params) -> tuple[Slice, ...]:
+    """The slices of `params.yaml`, and every sensitive categorical column besides."""
+    named = {piece.column for piece in params.evaluate.slices}
+    sensitive = (
+        Slice(column=name)
+        for name in schema.sensitive
+        if name not in named and schema.columns[name].type in {"category", "boolean"}
+    )
+    return (*params.evaluate.slices, *sensitive)
 
 
 def slice_masks(frame: pl.DataFrame, slices: Sequence[Slice]) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:

@@ -71,7 +71,7 @@ def collect(params: Params) -> dict[str, Any]:
         outcome = {name: _suite(suite["checks"]) for name, suite in suites.items()}
         worst = _worst_slice(slices["slices"], params, training["task"])
         missed = any(metric["passed"] is False for metric in (*judged.values(), worst or {"passed": None}))
-        broken = any(suite["failed"] or suite["error"] for suite in outcome.values())
+        broken = any(suite["failed"] or suite["unable"] for suite in outcome.values())
         return {
             "passed": not (missed or broken),
             "task": training["task"],
@@ -134,7 +134,8 @@ def _suite(checks: list[dict[str, Any]]) -> dict[str, Any]:
     counts = {status: sum(check["status"] == status for check in checks) for status in STATUSES}
     if not checks or sum(counts.values()) != len(checks):
         raise KeyError("a suite without checks, or with an outcome that is none")
-    return counts | {"notable": [check for check in checks if check["status"] != "passed"]}
+    unable = sum(check["status"] == "error" and check["required"] for check in checks)
+    return counts | {"unable": unable, "notable": [check for check in checks if check["status"] != "passed"]}
 
 
 def _print(console: Console, summary: dict[str, Any]) -> None:

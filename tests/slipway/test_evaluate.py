@@ -7,7 +7,8 @@ from slipway import layout
 from slipway.encoding import columns_of, target_of
 from slipway.params import Export, Slice
 from slipway.predictor import Predictor, encode
-from slipway.stages.evaluate import by_slice, importance, predictions_table, score, slices_of, timing
+from slipway.slices import slices_of
+from slipway.stages.evaluate import by_slice, importance, predictions_table, score, timing
 from slipway.stages.export import export
 from slipway.stages.train import train
 

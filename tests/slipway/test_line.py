@@ -14,6 +14,7 @@ import pytest
 from examples import diabetes
 
 ROOT = Path(__file__).parents[2]
+INTERRUPTED = "interrupted; `make repro` goes on where it stopped\n"
 pytestmark = pytest.mark.slow
 
 
@@ -198,11 +199,11 @@ def test_outside_of_the_project_s_root_it_says_so(demo):
     assert (done.returncode, done.stderr) == (2, f"error: {root / 'src'} is a folder of the project; run from {root}\n")
 
 
-def stopped_in(stage: str, clone: Clone, sent: signal.Signals, delay: float, *command: str) -> tuple[int, str]:
-    """Send a signal to a whole process group, as a terminal does, some seconds into a stage.
+def stopped(after: str, clone: Clone, sent: signal.Signals, delay: float, *command: str) -> tuple[int, str]:
+    """Send a signal to a whole process group, as a terminal does, some seconds after a line.
 
     Returns:
-        The exit code, and what was said after the stage had begun.
+        The exit code, and what was said after that line.
     """
     with subprocess.Popen(
         [sys.executable, "-m", *command],
@@ -214,7 +215,7 @@ def stopped_in(stage: str, clone: Clone, sent: signal.Signals, delay: float, *co
         start_new_session=True,
     ) as running:
         assert running.stdout
-        assert any(f"> python -m slipway.stages.{stage}" in line for line in running.stdout)
+        assert any(after in line for line in running.stdout)
         time.sleep(delay)
         os.killpg(running.pid, sent)
         told = running.stdout.read()
@@ -225,7 +226,8 @@ def stopped_in(stage: str, clone: Clone, sent: signal.Signals, delay: float, *co
 def test_a_stage_killed_half_way_loses_nothing(demo, stage):
     """Kill DVC and the stage at once, as a machine that goes down does, at several moments of the stage."""
     for delay in (0.0, 0.7, 1.5):
-        stopped_in(stage, demo, signal.SIGKILL, delay, "dvc", "repro", "--force", "--single-item", stage)
+        begun = f"> python -m slipway.stages.{stage}"
+        stopped(begun, demo, signal.SIGKILL, delay, "dvc", "repro", "--force", "--single-item", stage)
     demo.repro()
     demo.slipway("summary")
     assert demo.slipway("lock")
@@ -238,12 +240,22 @@ def test_an_interrupted_run_says_so_in_one_line_and_goes_on_later(demo, shell):
     """DVC runs a stage in the person's shell, and shells differ in what they say of an interrupted command."""
     demo.environment["SHELL"] = shell
     for delay in (0.0, 1.5):  # while the stage imports, and in its work
-        stopped = stopped_in("train", demo, signal.SIGINT, delay, "slipway", "repro", "--force", "train")
-        assert stopped == (130, "interrupted; `make repro` goes on where it stopped\n")
+        begun = "> python -m slipway.stages.train"
+        ended = stopped(begun, demo, signal.SIGINT, delay, "slipway", "repro", "--force", "train")
+        assert ended == (130, INTERRUPTED)
     demo.repro()
     demo.slipway("summary")
     assert demo.slipway("lock")
     demo("git", "checkout", "-q", ".")
+
+
+def test_an_interrupt_of_dvc_itself_leaves_its_files_whole(demo):
+    """It writes its locks in place, and would not start again after half of one."""
+    for delay in (0.0, 0.02, 0.04, 0.06, 0.08, 0.1):
+        code, told = stopped("Verifying data sources", demo, signal.SIGINT, delay, "slipway", "repro", "--force")
+        assert (code, told[-len(INTERRUPTED) :]) == (130, INTERRUPTED)
+        assert "ERROR" not in told
+    assert "Running stage 'train'" not in demo.repro()
 
 
 def test_a_table_of_ones_own_runs_after_adopting_it(tmp_path):

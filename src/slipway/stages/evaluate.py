@@ -10,15 +10,15 @@ import polars as pl
 from rich.progress import track
 
 from slipway import layout, tracking
-from slipway.encoding import columns_of, target_of
+from slipway.encoding import columns_of, predictions_table, target_of
 from slipway.errors import UserError
 from slipway.files import console, read_report, read_table, replaced, write_json
 from slipway.metrics import HIGHER_IS_BETTER, METRICS, Interval, Scorer, intervals
-from slipway.params import Evaluate, Params, Slice, load_params
+from slipway.params import Evaluate, load_params
 from slipway.plots import write_plots
 from slipway.predictor import Matrix, Prediction, Predictor, Signature, encode
-from slipway.schema import Schema, load_schema
-from slipway.slices import slice_masks
+from slipway.schema import load_schema
+from slipway.slices import slice_masks, slices_of
 from slipway.stages import started
 
 REPEATS = 5  # shuffles of a column for its permutation importance
@@ -114,29 +114,6 @@ def timing(predictor: Predictor, frame: pl.DataFrame) -> dict[str, float]:
     }
 
 
-def predictions_table(frame: pl.DataFrame, prediction: Prediction, signature: Signature) -> pl.DataFrame:
-    """The holdout's predictions, row by row beside `holdout.parquet`: truth, label or value, class probabilities."""
-    target = frame[signature.target].alias("truth")
-    if prediction.labels is None:
-        return pl.DataFrame([target, pl.Series("prediction", prediction.values)])
-    labels = pl.Series("prediction", np.asarray(signature.classes)[prediction.labels].tolist())
-    probabilities = [
-        pl.Series(f"probability {name}", prediction.values[:, code]) for code, name in enumerate(signature.classes)
-    ]
-    return pl.DataFrame([target, labels, *probabilities])
-
-
-def slices_of(schema: Schema, params: Params) -> tuple[Slice, ...]:
-    """The slices of `params.yaml`, and every sensitive categorical column besides."""
-    named = {piece.column for piece in params.evaluate.slices}
-    sensitive = (
-        Slice(column=name)
-        for name in schema.sensitive
-        if name not in named and schema.columns[name].type in {"category", "boolean"}
-    )
-    return (*params.evaluate.slices, *sensitive)
-
-
 def main() -> None:
     """Run the stage in the project's root."""
     with started("evaluate"):
@@ -156,7 +133,9 @@ def main() -> None:
         weights = importance(predictor, matrix, truth, settings.seed)
         training = read_report(layout.TRAINING_REPORT)
         with replaced(layout.PREDICTIONS) as draft:
-            predictions_table(frame, prediction, signature).write_parquet(draft)
+            predictions_table(prediction, signature).insert_column(
+                0, frame[signature.target].alias("truth")
+            ).write_parquet(draft)
         write_json(layout.METRICS, {"holdout": holdout})
         write_json(layout.SLICES, by_slice(frame, truth, prediction, signature, settings))
         # Of this machine rather than of the model, so no output of the stage: it would make every run differ.

@@ -7,12 +7,14 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from slipway import layout
+from slipway.behaviour import made_up_rows
 from slipway.encoding import columns_of
 from slipway.errors import UserError, warn
 from slipway.files import read_table, replaced, write_json, write_text
 from slipway.params import Export, load_params
 from slipway.pipeline_file import load_pipeline, pipeline_bytes, types_in
 from slipway.predictor import (
+    GOLDEN,
     SIGNATURE,
     Matrix,
     ModelFile,
@@ -104,6 +106,13 @@ def export(
     return model, report
 
 
+def write_golden(pipeline: Pipeline, signature: Signature) -> None:
+    """Write rows and what the fitted pipeline says of them, by which a model file is known to be the right one."""
+    rows = made_up_rows(signature)
+    answers = reference(pipeline, encode(signature, rows), signature.task)
+    write_json(layout.MODEL / GOLDEN, {"rows": rows, "answers": answers.tolist()})
+
+
 def write_model(signature: Signature, model: ModelFile, content: bytes) -> ModelFile:
     """Write a model file and the signature that names it."""
     with replaced(layout.MODEL / model.file) as draft:
@@ -129,6 +138,7 @@ def main() -> None:
         frame = read_table(layout.TRAIN, columns=names)
         matrix = encode(signature, columns_of(frame, names))
         model, report = export(pipeline, signature, matrix, params.export)
+        write_golden(pipeline, signature)
         write_json(layout.EXPORT_REPORT, report)
         if model.reason is not None:
             warn("export", f"the model ships as skops, not ONNX: {model.reason}")

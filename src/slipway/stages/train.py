@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from model.pipeline import build
 from slipway import layout, tracking
-from slipway.encoding import columns_of, fit_inputs, target_of
+from slipway.encoding import columns_of, fit_inputs, predictions_table, target_of
 from slipway.errors import UserError, warn
 from slipway.files import console, read_table, replaced, write_json, write_text
 from slipway.metrics import Scorer, choose_threshold
@@ -38,6 +38,7 @@ class Trained:
     pipeline: Pipeline
     signature: Signature
     report: dict[str, Any]
+    validated: "Validated"
 
 
 def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
@@ -96,7 +97,7 @@ def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
         "folds": len(cuts),
         "warnings": notes,
     }
-    return Trained(pipeline, signature, report)
+    return Trained(pipeline, signature, report, validated)
 
 
 def check_target(y: npt.NDArray[Any], schema: Schema) -> list[str]:
@@ -145,12 +146,14 @@ class Validated:
     Attributes:
         scores: For every metric its value by fold; folds where it is undefined are left out.
         threshold: The decision threshold that the rule prefers on all folds together; None unless the task is binary.
-        truth: The targets of the rows that were predicted, shape (m,).
+        rows: The numbers of the rows that were predicted, shape (m,).
+        truth: Their targets, shape (m,).
         predicted: Their out-of-fold predictions, shape (m, classes) or (m,).
     """
 
     scores: dict[str, list[float]]
     threshold: float | None
+    rows: npt.NDArray[np.int64]
     truth: npt.NDArray[Any]
     predicted: Values
 
@@ -175,7 +178,8 @@ def cross_validate(
             predicted = np.zeros((len(held), classes))
             predicted[:, fold.classes_] = fold.predict_proba(matrix[held])
         predictions.append(predicted)
-    truth, whole = np.concatenate([y[held] for _, held in cuts]), np.concatenate(predictions)
+    rows, whole = np.concatenate([held for _, held in cuts]), np.concatenate(predictions)
+    truth = y[rows]
     threshold = choose_threshold(rule, truth, whole[:, 1]) if task == "binary" else None
     signature = Signature(task=task, target="", classes=schema.target.classes, threshold=threshold, inputs=(), prior=())
     scores: dict[str, list[float]] = {}
@@ -183,7 +187,7 @@ def cross_validate(
         for name, value in Scorer(task, y[held], interpret(signature, predicted), classes).point().items():
             if np.isfinite(value):
                 scores.setdefault(name, []).append(value)
-    return Validated(scores, threshold, truth, whole)
+    return Validated(scores, threshold, rows, truth, whole)
 
 
 def usable_folds(y: npt.NDArray[Any], frame: pl.DataFrame, schema: Schema, params: Params) -> list[Cut]:
@@ -245,6 +249,10 @@ def main() -> None:
         for note in trained.report["warnings"]:
             warn("train", note)
         content = pipeline_bytes(trained.pipeline)
+        validated, signature = trained.validated, trained.signature
+        said = predictions_table(interpret(signature, validated.predicted), signature)
+        with replaced(layout.OUT_OF_FOLD) as draft:
+            said.insert_column(0, pl.Series("row", validated.rows)).write_parquet(draft)
         with replaced(layout.TRAINED / "pipeline.skops") as draft:
             draft.write_bytes(content)
         write_text(

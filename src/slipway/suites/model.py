@@ -1,74 +1,43 @@
-"""The model suite: does the exported file reach what `params.yaml` asks of it?"""
+"""The model suite: does what the exported file says of the holdout hold up, beside out-of-fold training predictions?"""
 
-from collections.abc import Mapping
-from typing import Any
+import numpy as np
+import polars as pl
 
 from slipway import layout
-from slipway.files import read_report, undamaged
-from slipway.metrics import METRICS
-from slipway.params import Bound, Gates, load_params
-from slipway.schema import Task
+from slipway.files import read_table
+from slipway.params import load_params
+from slipway.predictor import Values, load_signature
+from slipway.schema import Schema, load_schema
 from slipway.stages import started
-from slipway.suites import Check, write_suite
+from slipway.suites import write_suite
+from slipway.suites.launch import Job, run_suite
 
 
-def check_model(
-    task: Task, metrics: Mapping[str, Any], slices: Mapping[str, Any], export: Mapping[str, Any], gates: Gates
-) -> list[Check]:
-    """Hold the reports of evaluate and export against the gates.
-
-    Args:
-        task: What is predicted.
-        metrics: The content of the metrics report.
-        slices: The content of the slices report.
-        export: The content of the export report.
-        gates: The thresholds.
-    """
-    parity = export["parity"]
-    checks = [
-        _check(
-            "the exported file agrees with the fitted pipeline", parity["difference"], Bound(max=parity["tolerance"])
-        )
-    ]
-    for name, bound in gates.metrics.items():
-        checks.append(_check(f"{name} on the holdout", _value(task, name, metrics["holdout"]), bound))
-    for name, bound in gates.worst_slice.items():
-        values = {
-            f"{cut['column']} {cut['value']}": value
-            for cut in slices["slices"]
-            if (value := _value(task, name, cut["metrics"])) is not None
-        }
-        if not values:
-            checks.append(Check(f"{name} on the worst slice", "error", str(bound), None, "no slice has this metric"))
-            continue
-        worst = (min if bound.min is not None else max)(values, key=lambda cut: values[cut])
-        checks.append(_check(f"{name} on the worst slice ({worst})", values[worst], bound))
-    return checks
-
-
-def _value(task: Task, name: str, metrics: Mapping[str, Any]) -> float | None:
-    if name not in METRICS[task] or name not in metrics:
-        return None
-    value: float | None = metrics[name]["value"]
-    return value
-
-
-def _check(name: str, value: float | None, bound: Bound) -> Check:
-    if value is None:
-        return Check(name, "error", str(bound), None, "it has no value on these rows, or does not belong to this task")
-    if bound.holds(value):
-        return Check(name, "passed", str(bound), value, "")
-    return Check(name, "failed", str(bound), value, f"improve the model, or change `gates` in {layout.PARAMS}")
+def outputs(predictions: pl.DataFrame, schema: Schema) -> Values:
+    """A table of predictions as numbers: the value, shape (n, 1), or class and probabilities, shape (n, 1 + classes)."""
+    if not schema.target.classes:
+        return predictions.select("prediction").to_numpy().astype(np.float64)
+    codes = {name: code for code, name in enumerate(schema.target.classes)}
+    labels = predictions["prediction"].replace_strict(codes, return_dtype=pl.Float64).to_numpy()
+    return np.column_stack([labels, *(predictions[f"probability {name}"].to_numpy() for name in codes)])
 
 
 def main() -> None:
     """Run the stage in the project's root."""
     with started("check-model"):
-        params, training = load_params(), read_report(layout.TRAINING_REPORT)
-        metrics, slices, export = (read_report(p) for p in (layout.METRICS, layout.SLICES, layout.EXPORT_REPORT))
-        with undamaged():
-            checks = check_model(training["task"], metrics, slices, export, params.gates)
-        write_suite(layout.SUITES / "model.json", "model", checks)
+        schema, params = load_schema(), load_params()
+        out_of_fold = read_table(layout.OUT_OF_FOLD)
+        job = Job(
+            suite="model",
+            schema=schema,
+            settings=params.suites,
+            conditions=params.suites.model.model_dump(),
+            train=read_table(layout.TRAIN)[out_of_fold["row"]],
+            holdout=read_table(layout.HOLDOUT),
+            predictions=(outputs(out_of_fold, schema), outputs(read_table(layout.PREDICTIONS), schema)),
+            shares=load_signature(layout.MODEL).prior if schema.target.classes else (),
+        )
+        write_suite(layout.SUITES / "model.json", "model", run_suite(job, layout.SUITES / "model.html"))
 
 
 if __name__ == "__main__":

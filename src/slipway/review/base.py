@@ -1,0 +1,254 @@
+"""The base of a review: which commit it is, what git holds of it, and its model file from DVC or made again."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from slipway import layout
+from slipway.errors import UserError
+from slipway.files import console
+from slipway.settings import load
+from slipway.tools import find_uv
+
+PIPELINE, LOCK = Path("dvc.yaml"), Path("dvc.lock")
+WORKSHOP = Path(".dvc/tmp/review")  # on the project's own disk, ignored by git and DVC
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class NoModelError(Exception):
+    """The base revision has a model, but its file cannot be had; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A commit to compare with.
+
+    Attributes:
+        revision: As it was asked for.
+        commit: Its full hash.
+    """
+
+    revision: str
+    commit: str
+
+    def read(self, path: Path) -> bytes | None:
+        """A file as the commit has it; None if it has none."""
+        done = _git("show", f"{self.commit}:{path.as_posix()}")
+        return done.stdout if done.returncode == 0 else None
+
+    def settings(self, path: Path, model: type[Settings]) -> Settings:
+        """A settings file of the commit.
+
+        Raises:
+            UserError: It is missing, or today's code does not understand it.
+        """
+        content = self.read(path)
+        if content is None:
+            raise UserError(f"{path}: not in {self.revision}")
+        with _scratch("settings") as folder:
+            (folder / path.name).write_bytes(content)
+            try:
+                return load(folder / path.name, model)
+            except UserError as error:
+                said = str(error).removeprefix(f"{folder / path.name}: ")
+                raise UserError(f"{path} of {self.revision}: {said}") from None
+
+    def mapping(self, path: Path) -> dict[str, Any]:
+        """A YAML file of the commit as it is; empty if there is none, or it holds something else.
+
+        Raises:
+            UserError: It is not YAML.
+        """
+        try:
+            content = YAML(typ="safe").load((self.read(path) or b"").decode(errors="replace"))
+        except YAMLError:
+            raise UserError(f"{path} of {self.revision}: not valid YAML") from None
+        return content if isinstance(content, dict) else {}
+
+    def lock(self) -> dict[str, Any]:
+        """The stages of the commit's `dvc.lock`; empty if it has none."""
+        stages = self.mapping(LOCK).get("stages")
+        return stages if isinstance(stages, dict) else {}
+
+
+def find_base(revision: str | None) -> Base:
+    """Resolve the revision to compare with: the one given, or where the branch left the default branch.
+
+    Raises:
+        UserError: There is no such revision, or no such point in the history that is here.
+    """
+    if _git("rev-parse", "--git-dir").returncode:
+        raise UserError("this folder is not in a git repository; run: git init")
+    if _git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode:
+        raise UserError("the repository has no commit yet; commit first, then there is something to compare with")
+    shallow = git_text("rev-parse", "--is-shallow-repository") == "true"
+    deepen = "; the clone is shallow: `git fetch --unshallow` brings the history" if shallow else ""
+    if revision is not None:
+        commit = git_text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        if not commit:
+            raise UserError(f"--base {revision}: there is no such revision{deepen or '; see `git log --all`'}")
+        return Base(revision, commit)
+    branch = _default_branch()
+    commit = git_text("merge-base", "HEAD", branch)
+    if not commit:
+        raise UserError(
+            f"HEAD and {branch} have no common commit here{deepen or '; name the revision to compare with by --base'}"
+        )
+    return Base(branch, commit)
+
+
+def _default_branch() -> str:
+    remote = git_text("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+    for name in (remote, "origin/main", "origin/master", "main", "master"):
+        if name and git_text("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
+            return name
+    raise UserError("no default branch was found (origin/HEAD, main, master); name what to compare with by --base")
+
+
+def model_stage(stages: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The stage of a `dvc.lock` that wrote the model folder, and the folder's hash; None if there is none."""
+    for name, stage in stages.items():
+        for out in stage.get("outs") or ():
+            if out.get("path") == layout.MODEL.as_posix():
+                return str(name), str(out.get("md5"))
+    return None
+
+
+@contextmanager
+def base_model(base: Base, *, reproduce: bool) -> Iterator[tuple[Path, str] | None]:
+    """The base's model folder for as long as the block lasts, and its source; None if the base has no model.
+
+    Args:
+        base: The commit.
+        reproduce: Whether to run the base's pipeline again where neither DVC's cache nor its remote has the model.
+
+    Raises:
+        NoModelError: It cannot be had.
+    """
+    stage = model_stage(base.lock())
+    if stage is None:
+        yield None
+        return
+    with _scratch("base") as folder:
+        target, source = folder / "model", "dvc"
+        if not _from_dvc(base, target):
+            if not reproduce:
+                raise NoModelError(
+                    f"the model of {base.commit[:9]} is neither in DVC's cache nor in a remote; "
+                    f"leave out --no-reproduce, or run `dvc push` where that model was made"
+                )
+            _reproduce(base, stage[0], folder / "tree", target)
+            source = "reproduced"
+        yield target, source
+
+
+def _from_dvc(base: Base, target: Path) -> bool:
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc.scm import SCMError
+    from dvc_objects.errors import ObjectFormatError
+
+    try:
+        DVCFileSystem(".", rev=base.commit).get(layout.MODEL.as_posix(), str(target), recursive=True)
+    except (OSError, DvcException, SCMError, ObjectFormatError):  # also what a remote out of reach raises
+        shutil.rmtree(target, ignore_errors=True)
+        return False
+    return any(target.iterdir()) if target.is_dir() else False
+
+
+def _reproduce(base: Base, stage: str, tree: Path, target: Path) -> None:
+    """Run the base's pipeline up to its model in a worktree of its own, with its own lock files and our cache."""
+    try:
+        uv = find_uv()
+    except UserError as error:
+        raise NoModelError(str(error)) from None
+    added = _git("worktree", "add", "--detach", "--force", str(tree), base.commit)
+    try:
+        if added.returncode:
+            raise NoModelError(f"a worktree of {base.commit[:9]} cannot be made: {_last_line(added.stderr)}")
+        cache = _cache()
+        with console().status(f"reproducing the model of {base.commit[:9]}"):
+            for command in (
+                [uv, "sync", "--frozen", "--quiet"],
+                [uv, "run", "--frozen", "dvc", "cache", "dir", "--local", cache],
+                [uv, "run", "--frozen", "dvc", "repro", "--pull", stage],
+            ):
+                done = subprocess.run(command, cwd=tree, env=_environment(), capture_output=True, check=False)  # noqa: S603
+                if done.returncode:
+                    raise NoModelError(
+                        f"the model of {base.commit[:9]} is in no cache or remote, and making it again failed: "
+                        f"{_last_line(done.stderr or done.stdout)}; see it with `git switch --detach "
+                        f"{base.commit[:9]} && make repro`, then `dvc push` shares the result"
+                    )
+        shutil.copytree(tree / layout.MODEL, target)
+    finally:
+        shutil.rmtree(tree, ignore_errors=True)
+        _git("worktree", "prune")
+
+
+def _cache() -> str:
+    from dvc.repo import Repo
+
+    with Repo() as project:
+        return str(project.cache.local.path)
+
+
+def _environment() -> dict[str, str]:
+    """Our environment without what ties it to this project's virtual environment and tracking server."""
+    own = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME", "MLFLOW_TRACKING_URI", "DVC_ROOT"}
+    return {name: value for name, value in os.environ.items() if name not in own and not name.startswith("GIT_")}
+
+
+@contextmanager
+def _scratch(prefix: str) -> Iterator[Path]:
+    """A folder of this process below the project; what a killed one left is removed by the next."""
+    WORKSHOP.mkdir(parents=True, exist_ok=True)
+    for left in WORKSHOP.iterdir():
+        if not _runs(left.name.split("-")[1]):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(mkdtemp(prefix=f"{prefix}-{os.getpid()}-", dir=WORKSHOP)).resolve()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def digest(content: bytes | None) -> str | None:
+    """SHA-256 in hexadecimal."""
+    return None if content is None else sha256(content).hexdigest()
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", *words], capture_output=True, check=False)  # noqa: S603, S607
+
+
+def git_text(*words: str) -> str:
+    """What a git command says; empty if it fails."""
+    done = _git(*words)
+    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+
+
+def _last_line(content: bytes) -> str:
+    lines = [line.strip() for line in content.decode(errors="replace").splitlines() if line.strip()]
+    return (lines or ["it said nothing"])[-1][:200]

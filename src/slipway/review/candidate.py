@@ -1,0 +1,104 @@
+"""The candidate of a review: what the workspace has, if it is what `dvc.lock` says."""
+
+import json
+from dataclasses import dataclass
+from hashlib import md5
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import polars as pl
+
+from slipway import layout
+from slipway.encoding import target_of
+from slipway.errors import UserError
+from slipway.files import read_table
+from slipway.params import Params, load_params
+from slipway.predictor import Prediction, Predictor
+from slipway.review.base import LOCK, digest, git_text
+from slipway.review.compare import score
+from slipway.review.verdict import Side
+from slipway.schema import Schema, load_schema
+from slipway.settings import read_yaml
+from slipway.settings_check import check_settings
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The settings, the model and the n rows of the holdout with their truth and predictions."""
+
+    params: Params
+    schema: Schema
+    predictor: Predictor
+    holdout: pl.DataFrame
+    truth: npt.NDArray[Any]
+    prediction: Prediction
+    side: Side
+
+
+def load_candidate() -> Candidate:
+    """Load the workspace's settings, model and holdout.
+
+    Raises:
+        UserError: Something is missing, damaged, or not what `dvc.lock` says that the last run made.
+    """
+    params, schema = load_params(), load_schema()
+    check_settings(params, schema)
+    for path in (layout.MODEL, layout.HOLDOUT, layout.TRAIN):
+        refuse_foreign(path)
+    predictor = Predictor(layout.MODEL, trusted=params.export.trusted)
+    holdout = read_table(layout.HOLDOUT)
+    try:
+        prediction, truth = score(predictor, holdout), target_of(holdout, schema)
+    except (UserError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"{predictor.file}: cannot score {layout.HOLDOUT}: {error}; run `make repro`") from None
+    side = Side(
+        revision="workspace",
+        commit=git_text("rev-parse", "HEAD"),
+        dirty=bool(git_text("status", "--porcelain", "--untracked-files=no")),
+        source="workspace",
+        model=predictor.signature.model.sha256 if predictor.signature.model else None,
+        data=data_hash(layout.DATA_DVC.read_bytes()) if layout.DATA_DVC.exists() else None,
+        lock=digest(LOCK.read_bytes()),
+    )
+    return Candidate(params, schema, predictor, holdout, truth, prediction, side)
+
+
+def data_hash(content: bytes | None) -> str | None:
+    """The hash of the data in a `data.dvc`; None if there is none."""
+    from ruamel.yaml import YAML
+
+    outs = (YAML(typ="safe").load((content or b"").decode()) or {}).get("outs") or [{}]
+    found = outs[0].get("md5")
+    return None if found is None else str(found)
+
+
+def refuse_foreign(path: Path) -> None:
+    """Stop where a result is not the one that `dvc.lock` names.
+
+    Raises:
+        UserError: It is missing, or another one.
+    """
+    stages = read_yaml(LOCK).get("stages", {}) if LOCK.exists() else {}
+    outs = {out["path"]: out.get("md5") for stage in stages.values() for out in stage.get("outs") or ()}
+    if path.as_posix() not in outs:
+        raise UserError(f"{LOCK}: says nothing of {path}; run `make repro`")
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run `make repro`")
+    if _hash(path) != outs[path.as_posix()]:
+        raise UserError(f"{path}: is not what {LOCK} names; run `make repro`")
+
+
+def _hash(path: Path) -> str:
+    """DVC's hash of a file or folder, as `slipway.delivery.gittree` documents it."""
+    if path.is_file():
+        found = md5(usedforsecurity=False)
+        with path.open("rb") as file:
+            for block in iter(lambda: file.read(BLOCK), b""):
+                found.update(block)
+        return found.hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    entries = [{"md5": _hash(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+    return f"{md5(json.dumps(entries).encode(), usedforsecurity=False).hexdigest()}.dir"

@@ -1,0 +1,10 @@
+"""The data suite: what must be true of the project's rows. Add your own tests beside these."""
+
+import pytest
+
+import project
+
+
+@pytest.fixture(autouse=True)
+def _results_of_this_tree():
+    project.refuse_stale()

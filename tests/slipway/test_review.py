@@ -1,0 +1,193 @@
+"""`slipway review` from end to end, in a clone that has been run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from helpers import ROOT, copy_project, git
+
+pytestmark = pytest.mark.slow
+
+
+def slipway(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a folder."""
+    command = [sys.executable, "-m", "slipway", *words]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def verdict(root: Path) -> dict:
+    """What the last review wrote."""
+    content = json.loads((root / "reports/verdict.json").read_text())
+    jsonschema.validate(content, json.loads((ROOT / "docs/verdict.schema.json").read_text()))
+    return content
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> Path:
+    """The project, run once, everything committed."""
+    root = copy_project(tmp_path_factory.mktemp("review") / "project")
+    done = slipway(root, "repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "run", "--allow-empty")
+    git(root, "branch", "-M", "main")
+    return root
+
+
+@pytest.fixture
+def project(ran: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    root = tmp_path / "project"
+    shutil.copytree(ran, root, symlinks=True)
+    return root
+
+
+def rerun(root: Path, old: str, new: str) -> None:
+    """Change params.yaml, run, and commit on a branch."""
+    file = root / "params.yaml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    git(root, "checkout", "-qb", "candidate")
+    slipway(root, "repro")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "candidate")
+
+
+def test_the_same_model_passes_and_the_verdict_says_so_everywhere(project):
+    done = slipway(project, "review")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = verdict(project)
+    assert found["verdict"] == "pass"
+    assert found["base"]["source"] == "dvc"
+    assert {metric["difference"] for metric in found["comparison"]["metrics"]} == {0.0}
+    assert "verdict: pass" in done.stdout
+    assert git(project, "status", "--porcelain") == ""
+
+
+def test_a_worse_model_fails_against_the_default_branch(project):
+    rerun(project, "strength: 1.0", "strength: 100000.0")
+    done = slipway(project, "review")
+    found = verdict(project)
+    assert done.returncode == 1
+    assert found["verdict"] == "fail"
+    assert found["base"]["revision"] == "main"
+    failed = {gate["name"] for gate in found["gates"] if gate["status"] == "fail"}
+    assert "not_worse.log_loss" in failed
+    assert not failed & {"lock", "parity", "size", "drift"}
+
+
+def test_results_can_go_elsewhere(project, tmp_path):
+    assert slipway(project, "review", "--out", str(tmp_path / "out")).returncode == 0
+    assert (tmp_path / "out/verdict.json").exists()
+    assert not (project / "reports/verdict.json").exists()
+
+
+def test_a_base_that_dvc_does_not_have_is_undecided_or_made_again(project):
+    shutil.copytree(project / "artifacts", project / "kept")
+    shutil.rmtree(project / ".dvc/cache")
+    done = slipway(project, "review", "--no-reproduce")
+    assert done.returncode == 2
+    undecided = {gate["name"]: gate for gate in verdict(project)["gates"] if gate["status"] == "undecided"}
+    assert set(undecided) == {"not_worse.roc_auc", "not_worse.log_loss", "drift"}
+    assert "leave out --no-reproduce" in undecided["drift"]["reason"]
+
+    done = slipway(project, "review")
+    found = verdict(project)
+    assert found["base"]["source"] == "reproduced", found["base"]["note"]
+    assert done.returncode == 0
+    assert found["base"]["model"] == found["candidate"]["model"]
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+    assert not list((project / ".dvc/tmp/review").iterdir())
+
+
+def test_a_base_that_cannot_be_made_again_is_undecided_and_says_how_to_see_why(project):
+    file = project / "src/slipway/stages/train.py"
+    sound = file.read_text()
+    file.write_text("raise SystemExit('broken')\n")
+    git(project, "commit", "-qam", "broken")
+    file.write_text(sound)
+    shutil.rmtree(project / ".dvc/cache")
+    done = slipway(project, "review", "--base", "HEAD")
+    assert done.returncode == 2
+    assert "making it again failed" in verdict(project)["base"]["note"]
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+
+
+def test_the_first_model_has_nothing_to_be_compared_with(project):
+    git(project, "checkout", "-q", "--orphan", "empty")
+    git(project, "rm", "-rq", "--cached", ".")
+    git(project, "commit", "-q", "--allow-empty", "-m", "nothing")
+    done = slipway(project, "review", "--base", "HEAD")
+    found = verdict(project)
+    statuses = {gate["name"]: gate["status"] for gate in found["gates"]}
+    assert statuses["not_worse.roc_auc"] == statuses["drift"] == "not applicable"
+    assert found["base"]["note"] == "it has no model"
+    assert done.returncode in {0, 1}
+
+
+def test_another_split_is_undecided(project):
+    rerun(project, "holdout: 0.2", "holdout: 0.3")
+    done = slipway(project, "review", "--base", "main")
+    assert done.returncode == 2
+    assert "split.holdout changed" in verdict(project)["base"]["note"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: None, "--base nowhere: there is no such revision"),
+        (lambda root: (root / "artifacts/holdout.parquet").unlink(), "artifacts/holdout.parquet: no such file"),
+        (lambda root: (root / "artifacts/model/model.onnx").write_bytes(b"x"), "artifacts/model: is not what dvc.lock"),
+        (lambda root: (root / "dvc.lock").unlink(), "dvc.lock: says nothing of artifacts/model"),
+        (lambda root: shutil.rmtree(root / ".git"), "this folder is not in a git repository"),
+        (lambda root: (root / "params.yaml").write_text("splitt: {}"), "params.yaml: splitt: unknown key"),
+    ],
+)
+def test_what_cannot_be_judged_is_one_line_and_nothing_is_written(project, spoil, message):
+    spoil(project)
+    done = slipway(project, "review", "--base", "nowhere" if "nowhere" in message else "HEAD")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {message}")
+    assert done.stderr.count("\n") == 1
+    assert not (project / "reports/verdict.json").exists()
+
+
+def test_a_shallow_clone_says_how_to_deepen_it(project, tmp_path):
+    git(project, "commit", "-q", "--allow-empty", "-m", "one more")
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{project}", str(shallow))
+    done = slipway(shallow, "review", "--base", "HEAD~1")
+    assert done.returncode == 2
+    assert "the clone is shallow: `git fetch --unshallow`" in done.stderr
+
+
+def test_a_detached_head_is_compared_all_the_same(project):
+    git(project, "checkout", "-q", "--detach")
+    assert slipway(project, "review").returncode == 0
+
+
+def test_a_repository_without_a_commit_says_so(tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "dvc.yaml").touch()
+    done = slipway(tmp_path, "review")
+    assert (done.returncode, done.stderr.startswith("error: the repository has no commit yet")) == (2, True)
+
+
+def test_an_interrupted_review_leaves_nothing_behind(project):
+    shutil.rmtree(project / ".dvc/cache")
+    command = [sys.executable, "-m", "slipway", "review"]
+    running = subprocess.Popen(command, cwd=project, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    while running.poll() is None and not list((project / ".dvc/tmp").glob("review/base-*/tree/dvc.yaml")):
+        pass
+    os.killpg(running.pid, 2)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in said
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+    assert not (project / "reports/verdict.json").exists()
