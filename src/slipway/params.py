@@ -185,8 +185,8 @@ class Fairness(Frozen):
 class Robustness(Frozen):
     """How much of its first metric the model may lose on inputs that are a little off.
 
-    `noise` is the standard deviation of the noise added to every number, as a share of its interquartile range; `missing`
-    is the share of the values taken away from the columns that the contract allows to be missing.
+    `noise` is the standard deviation of the noise added to every number, as a share of its interquartile range;
+    `missing` is the share of the values taken away from the columns that the contract allows to be missing.
     """
 
     noise: float = Field(0.05, ge=0)
@@ -235,8 +235,8 @@ class Gates(Frozen):
 class DataSuite(Frozen):
     """Conditions of the data suite; null leaves a check out.
 
-    Drift is measured by Kolmogorov and Smirnov's statistic for numbers and Cramer's V for categories; where rows are few,
-    what chance alone makes is allowed as well.
+    Drift is measured by Kolmogorov and Smirnov's statistic for numbers and Cramer's V for categories; where rows are
+    few, what chance alone makes is allowed as well.
     """
 
     min_holdout_rows: Positive | None = 50
@@ -244,7 +244,7 @@ class DataSuite(Frozen):
     max_conflicting_labels: Share | None = 0.02  # share of the rows that equal another in all but the target
     max_string_variants: int | None = Field(0, ge=0)  # columns with categories that differ in case or punctuation only
     max_predictive_power: Share | None = 0.9  # of one column alone for the target: beyond, it may leak
-    max_id_power: Share | None = 0.1  # of the id, or the time, for the target
+    max_id_power: Share | None = 0.3  # of the id, or the time, for the target
     max_new_labels: int | None = Field(0, ge=0)  # classes of the holdout that training never saw
     max_new_categories: Share | None = 0.05  # share of the holdout with a category that training never saw
     max_shared_rows: Share | None = 0.05  # share of the holdout that is, but for the id, among the training rows

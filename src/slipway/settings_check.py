@@ -1,7 +1,5 @@
 """Whether `params.yaml` and the contract fit together; each alone is checked when it is read."""
 
-from collections.abc import Iterable
-
 from slipway import layout
 from slipway.errors import UserError
 from slipway.metrics import METRICS
@@ -19,10 +17,10 @@ def check_settings(params: Params, schema: Schema) -> None:
     deciding_column(schema, params.split)
     task, known = schema.target.task, METRICS[schema.target.task]
     margins = params.gates.not_worse.margins
-    gates: dict[str, Iterable[str]] = {
-        "metrics": params.gates.metrics,
-        "worst_slice": params.gates.worst_slice,
-        "not_worse.margins": margins,
+    gates = {
+        "metrics": [*params.gates.metrics],
+        "worst_slice": [*params.gates.worst_slice],
+        "not_worse.margins": [*margins],
     }
     faults = [
         f"gates.{kind}.{name}: no metric of a {task} task; there are {', '.join(known)}"

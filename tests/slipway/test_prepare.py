@@ -6,10 +6,9 @@ import pytest
 from examples import CHURN, churn, churn_schema, quick
 
 from slipway.errors import UserError
-from slipway.params import DataGates, Params
+from slipway.params import Params
 from slipway.stages.prepare import prepare
 from slipway.stages.train import train
-from slipway.suites.data import check_data
 
 
 def source(**changes: Any) -> dict[str, Any]:
@@ -218,4 +217,3 @@ def test_no_column_name_is_taken(tmp_path, name, role):
     assert set(train_rows.columns) == set(holdout.columns) == set(columns)
     schema = churn_schema(**source(**changes))
     assert train(train_rows, schema, quick()).report["folds"] == 3
-    assert check_data(train_rows, holdout, schema, DataGates())

@@ -141,7 +141,7 @@ def test_another_split_is_undecided(project):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: None, "--base nowhere: there is no such revision"),
+        (Path.exists, "--base nowhere: there is no such revision"),
         (lambda root: (root / "artifacts/holdout.parquet").unlink(), "artifacts/holdout.parquet: no such file"),
         (lambda root: (root / "artifacts/model/model.onnx").write_bytes(b"x"), "artifacts/model: is not what dvc.lock"),
         (lambda root: (root / "dvc.lock").unlink(), "dvc.lock: says nothing of artifacts/model"),

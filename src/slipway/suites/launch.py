@@ -16,14 +16,12 @@ from slipway import layout
 from slipway.errors import UserError
 from slipway.files import console, scratch_folder
 from slipway.params import Suites
-from slipway.predictor import Signature
 from slipway.schema import Schema
 from slipway.suites import Check
 from slipway.tools import find_uv
 
 ENVIRONMENT = Path(__file__).parent / "environment"
 INSTALLED = Path(".tools/deepchecks")  # where uv installs it, relative to the project's root
-PREDICTED = "prediction "  # begins the names of the columns with predictions; longer than any column's own beginning
 NAMES = {
     "min_holdout_rows": "the holdout has enough rows",
     "max_duplicates": "few rows repeat another",
@@ -95,13 +93,24 @@ def run_suite(job: Job, report: Path) -> list[Check]:
         sampled = write_job(job, folder)
         with console().status(f"deepchecks on the {job.suite}"):
             run_deepchecks(folder)
-        try:
-            found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise UserError("deepchecks wrote no results; run `make repro` again") from None
+        checks = read_results(job, folder, sampled)
         report.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder / "report.html", report)
-    return [check_of(entry, job, sampled) for entry in found]
+    return checks
+
+
+def read_results(job: Job, folder: Path, sampled: str = "") -> list[Check]:
+    """What came of a job, in the order of its conditions.
+
+    Raises:
+        UserError: There are no results, or a condition is not among them.
+    """
+    try:
+        found = {entry["condition"]: entry for entry in json.loads((folder / "results.json").read_text("utf-8"))}
+        wanted = json.loads((folder / "job.json").read_text("utf-8"))["conditions"]
+        return [check_of(found[name], job, sampled) for name, limit in wanted.items() if limit is not None]
+    except (OSError, ValueError, LookupError) as error:
+        raise UserError(f"deepchecks left something out ({error}); run `make repro` again") from None
 
 
 def check_of(found: Mapping[str, Any], job: Job, sampled: str) -> Check:
@@ -134,18 +143,18 @@ def write_job(job: Job, folder: Path) -> str:
     del kinds[schema.target.column]
     if schema.id is not None:
         kinds[schema.id] = "category"
+    predicted = f"{max(schema.columns, key=len)}? "  # begins no column's name
     sides = []
     for number, frame in enumerate((job.train, job.holdout)):
         rows = frame.select(schema.target.column, *kinds)
         if classes:
             codes = {name: code for code, name in enumerate(classes)}
             rows = rows.with_columns(pl.col(schema.target.column).replace_strict(codes, return_dtype=pl.Int64))
-        rows = rows.with_columns(_as(kind, name, rows.schema[name]).alias(name) for name, kind in kinds.items())
+        rows = rows.with_columns(_as(kind, name).alias(name) for name, kind in kinds.items())
         if job.predictions is not None:
             said = np.asarray(job.predictions[number], np.float64)
-            rows = rows.with_columns(pl.Series(f"{PREDICTED}{i}", said[:, i]) for i in range(said.shape[1]))
+            rows = rows.with_columns(pl.Series(f"{predicted}{i}", said[:, i]) for i in range(said.shape[1]))
         sides.append(rows)
-    # Predictions are told from columns by name: one that no column begins with.
     sample, seed = job.settings.sample, job.settings.seed
     kept = [rows if rows.height <= sample else rows.sample(sample, seed=seed) for rows in sides]
     for name, rows in zip(("train", "holdout"), kept, strict=True):
@@ -158,12 +167,12 @@ def write_job(job: Job, folder: Path) -> str:
         "title": f"The {job.suite} suite",
         "task": schema.target.task,
         "target": schema.target.column,
-        "classes": list(classes),
+        "classes": len(classes),
         "columns": kinds,
         "features": list(schema.features),
         "id": schema.id,
         "time": schema.time,
-        "prefix": PREDICTED,
+        "prefix": predicted,
         "sample": sample,
         "seed": seed,
         "conditions": {name: limit for name, limit in job.conditions.items() if applies(name, job)},
@@ -176,7 +185,7 @@ def write_job(job: Job, folder: Path) -> str:
     return f" (on a sample: {counts[0]} training rows, {counts[1]} held out)" if short else ""
 
 
-def _as(kind: str, name: str, dtype: pl.DataType) -> pl.Expr:
+def _as(kind: str, name: str) -> pl.Expr:
     if kind == "category":
         return pl.col(name).cast(pl.String)
     return pl.col(name).cast(pl.Datetime("us") if kind == "datetime" else pl.Float64)
@@ -235,8 +244,8 @@ def by_chance(train: int, holdout: int, columns: int, classes: int) -> dict[str,
     }
 
 
-def run_deepchecks(folder: Path) -> None:
-    """Run the job of a folder in deepchecks' environment, which is installed where it is not.
+def run_deepchecks(*folders: Path) -> None:
+    """Run the jobs of some folders in deepchecks' environment, which is installed where it is not.
 
     Raises:
         UserError: It cannot be installed, or it broke.
@@ -245,7 +254,7 @@ def run_deepchecks(folder: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in own}
     environment |= {"UV_PROJECT_ENVIRONMENT": str(INSTALLED.resolve())}
     command = [find_uv(), "run", "--frozen", "--quiet", "--project", str(ENVIRONMENT), "python"]
-    command += [str(ENVIRONMENT / "run.py"), str(folder)]
+    command += [str(ENVIRONMENT / "run.py"), *map(str, folders)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]

@@ -14,7 +14,7 @@ from slipway.suites.launch import Job, run_suite
 
 
 def outputs(predictions: pl.DataFrame, schema: Schema) -> Values:
-    """A table of predictions as numbers: the value, shape (n, 1), or class and probabilities, shape (n, 1 + classes)."""
+    """Predictions as numbers: the value, shape (n, 1), or class and probabilities, shape (n, 1 + classes)."""
     if not schema.target.classes:
         return predictions.select("prediction").to_numpy().astype(np.float64)
     codes = {name: code for code, name in enumerate(schema.target.classes)}
