@@ -5,8 +5,10 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 from slipway import layout
 from slipway.errors import UserError
@@ -15,7 +17,7 @@ from slipway.schema import load_schema
 from slipway.settings import read_yaml
 from slipway.settings_check import check_settings
 
-PIPELINE = Path("dvc.yaml")
+PIPELINE, LOCKS = Path("dvc.yaml"), Path(".dvc/tmp/rwlock")
 
 
 def repro(words: Sequence[str] = ()) -> None:
@@ -33,6 +35,8 @@ def repro(words: Sequence[str] = ()) -> None:
     if not PIPELINE.exists():
         raise UserError(f"{PIPELINE}: no such file; run from the project's root")
     check_settings(load_params(), load_schema())  # before DVC removes the results of a stage that cannot run
+    if LOCKS.exists() and not LOCKS.stat().st_size:
+        LOCKS.unlink()  # DVC was killed while it wrote this, and would never start again
     with _listening() as heard:
         refuse_unversioned_data()
         _dvc(heard, "repro", "--pull", *words)
@@ -81,30 +85,31 @@ class _Heard(logging.Filter):
     """
 
     interrupted = False
-    _asked = False
+    _since = 0.0  # seconds
+    _stopped = False
     _raw = False  # raw data is being pulled, which nothing can make
 
     def interrupt(self, *_: object) -> None:
-        """Have DVC stop when it next says something: half-way in its own files, it would leave them damaged."""
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
+        """Have DVC stop when it next says something: half-way in its own files, it would leave them damaged.
+
+        A second interrupt ends it at once.
+        """
+        if self.interrupted and monotonic() - self._since > 1:  # sooner, it is the same again: uv passes it on
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+        elif not self.interrupted:
+            self.interrupted, self._since = True, monotonic()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is shown: not an interrupt, nor that a result which is made next is in no remote."""
+        """Whether a record is shown: not how an interrupt ends, nor that a result made next is in no remote."""
+        if self.interrupted:
+            if not (record.exc_info or self._stopped):
+                self._stopped = True
+                raise KeyboardInterrupt
+            return False
         said = record.getMessage()
         if said.startswith("Pulling data for"):
             self._raw = said.endswith(".dvc'")
-        error = record.exc_info[1] if record.exc_info else None
-        while error is not None:
-            # DVC is deaf while a stage runs. A stage ends by the signal itself, or its shell does or reports it.
-            if isinstance(error, KeyboardInterrupt) or str(error).endswith(("exited with -2", "exited with 130")):
-                self.interrupted = True
-                return False
-            error = error.__context__
-        if self._asked and not self.interrupted:
-            self.interrupted = True
-            raise KeyboardInterrupt
         return self._raw or not said.startswith(("Some of the cache files do not exist", "Unable to pull data for"))
 
 
@@ -119,13 +124,15 @@ def _listening() -> Iterator[_Heard]:
     try:
         yield heard
     finally:
-        signal.signal(signal.SIGINT, usual)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if heard.interrupted else usual)
 
 
 def _dvc(heard: _Heard, *words: str) -> None:
     from dvc.cli import main
 
-    failed = main(list(words))
+    # In the main thread, DVC makes the process deaf to interrupts while a stage runs.
+    with ThreadPoolExecutor(1) as thread:
+        failed = thread.submit(main, list(words)).result()
     if heard.interrupted:
         raise KeyboardInterrupt
     if failed:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from threadpoolctl import threadpool_limits
-
 from slipway.errors import UserError
 
 # The threads of boosted trees would spin while they wait for each other, and training beside any other work then takes
@@ -32,6 +30,8 @@ def started(stage: str) -> Iterator[None]:
     Linear algebra gets one thread: its threads outnumber the cores beside those of the learners and slow long tables
     down, and the last digits of a model would depend on how many cores there are.
     """
+    from threadpoolctl import threadpool_limits
+
     try:
         with threadpool_limits(1, "blas"):
             yield
