@@ -1,7 +1,7 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary exps plots mlflow track adopt data check test test-fast lint format lock hooks bench clean ready
+.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review test test-fast lint format lock hooks bench clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
@@ -46,7 +46,16 @@ data: ready ## After changing files in data/: version them with DVC, push them, 
 check: ready ## Check that params.yaml and the data contract are sound and fit together
 	@$(run) slipway check
 
-test: ready ## Run all tests; coverage of src/ must reach 90 %
+test-data: ready ## Test the data: the contract, deepchecks' conditions, freshness; JUnit XML goes to reports/
+	@$(run) pytest tests/data --junitxml reports/test-data.xml $(ARGS)
+
+test-model: ready ## Test the model file: thresholds, deepchecks' conditions, behaviour, parity, budgets
+	@$(run) pytest tests/model --junitxml reports/test-model.xml $(ARGS)
+
+review: ready ## Judge the model against the default branch's; ARGS="--base HEAD~1" names another revision
+	@$(run) slipway review $(ARGS)
+
+test: ready ## Run all tests of the machinery; coverage of src/ must reach 90 %
 	@$(run) pytest -n 2 --dist worksteal --cov $(ARGS)
 
 test-fast: ready ## Run the tests but for the slow ones

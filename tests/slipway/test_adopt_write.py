@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import ROOT
-from slipway.adopt.propose import Gate, Proposal
+from slipway.adopt.propose import Gate, Limit, Proposal
 from slipway.adopt.write import params_text
 from slipway.params import Bound, Params, Slice, Split, load_params
 
@@ -25,8 +25,9 @@ def proposal(**changes: Any) -> Proposal:
     metrics, worst = {"r2": Gate(Bound(min=0.25), "0.5 ± 0.1")}, {"mae": Gate(Bound(max=12), "9: the worst")}
     slices = (Slice(column="a: b"), Slice(column="größe", bins=(1, 2.5)))
     return Proposal(
-        **{"split": Split(salt="7"), "slices": slices, "min_holdout_rows": 20}
-        | {"metrics": metrics, "worst_slice": worst}
+        **{"split": Split(salt="7"), "slices": slices, "min_holdout_rows": 20, "min_gain": 0.05}
+        | {"metrics": metrics, "worst_slice": worst, "margins": {"r2": Limit(0.02, "a tenth")}}
+        | {"fairness": {"error": Limit(0.3, "0.2 (sex)")}}
         | changes
     )
 
@@ -37,10 +38,12 @@ def test_the_data_part_of_the_settings_is_replaced_and_nothing_else(tmp_path):
     params = read(tmp_path, after)
     assert (params.split, params.evaluate.slices) == (proposal().split, proposal().slices)
     assert (params.gates.metrics, params.gates.worst_slice) == ({"r2": Bound(min=0.25)}, {"mae": Bound(max=12)})
-    assert params.gates.data.min_holdout_rows == 20
+    assert (params.suites.data.min_holdout_rows, params.suites.model.min_gain) == (20, 0.05)
+    assert params.gates.not_worse.margins == {"r2": 0.02}
+    assert (params.gates.fairness.error, params.gates.fairness.selection_rate) == (0.3, None)
     changed = [line[2:].strip() for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
     metrics = ("roc_auc", "f1", "log_loss", "balanced_accuracy", "r2", "mae")
-    parts = ("salt", "- ", "bins:", *metrics, "min_holdout_rows")
+    parts = ("salt", "- ", "bins:", *metrics, "min_holdout_rows", "min_gain", "error")
     assert all(line.startswith(parts) for line in changed)
     assert "r2: {min: 0.25} # 0.5 ± 0.1" in changed
 
@@ -72,7 +75,7 @@ def test_writing_the_same_again_changes_nothing():
         "",
         "# mine\n",
         "train:\n  model: linear # keep\n",
-        "gates:\n  data:\n    max_drift: 0.5 # keep\n",
+        "suites:\n  data:\n    max_drift: 0.5 # keep\n",
         "evaluate:\n  slices:\n  - column: x\n  - column: y # gone\ngates:\n    metrics:\n        f1: {min: 1}",
         "split:\n  holdout: 0.3\n  # keep\n\n\nevaluate:\n  seed: 3",
         "split: {holdout: 0.3} # keep\ngates:\n",

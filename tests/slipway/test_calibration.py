@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from slipway.calibration import CalibrationError
 from slipway.predictor import Prediction, Signature
-from slipway.review.calibration import CalibrationError
 
 BINARY = Signature(task="binary", target="y", classes=("no", "yes"), inputs=(), prior=(0.5, 0.5))
 THREE = Signature(task="multiclass", target="y", classes=("a", "b", "c"), inputs=(), prior=(1 / 3,) * 3)

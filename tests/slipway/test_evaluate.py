@@ -4,11 +4,11 @@ import pytest
 from examples import churned, diabetes, quick, wine
 
 from slipway import layout
-from slipway.encoding import columns_of, target_of
+from slipway.encoding import columns_of, predictions_table, target_of
 from slipway.params import Export, Slice
 from slipway.predictor import Predictor, encode
 from slipway.slices import slices_of
-from slipway.stages.evaluate import by_slice, importance, predictions_table, score, timing
+from slipway.stages.evaluate import by_slice, importance, score, timing
 from slipway.stages.export import export
 from slipway.stages.train import train
 
@@ -69,17 +69,17 @@ def test_sensitive_columns_are_slices_without_being_asked_for():
 
 def test_predictions_stand_beside_the_truth():
     predictor, frame, _, matrix, _ = shipped(wine)
-    table = predictions_table(frame, predictor.predict_matrix(matrix), predictor.signature)
-    assert table.columns == ["truth", "prediction", *(f"probability class_{number}" for number in range(3))]
-    assert (table["truth"] == table["prediction"]).mean() > 0.9
+    table = predictions_table(predictor.predict_matrix(matrix), predictor.signature)
+    assert table.columns == ["prediction", *(f"probability class_{number}" for number in range(3))]
+    assert (frame[predictor.signature.target] == table["prediction"]).mean() > 0.9
     sums = table.select(pl.sum_horizontal("^probability .*$")).to_series().to_numpy()
     np.testing.assert_allclose(sums, 1, atol=1e-5)
 
 
 def test_predicted_numbers_stand_beside_the_truth():
-    predictor, frame, _, matrix, truth = shipped(diabetes)
-    table = predictions_table(frame, predictor.predict_matrix(matrix), predictor.signature)
-    assert table.columns == ["truth", "prediction"]
+    predictor, _, _, matrix, truth = shipped(diabetes)
+    table = predictions_table(predictor.predict_matrix(matrix), predictor.signature)
+    assert table.columns == ["prediction"]
     assert np.corrcoef(truth, table["prediction"])[0, 1] > 0.5
 
 

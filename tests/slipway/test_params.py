@@ -48,7 +48,7 @@ UNSOUND: list[tuple[dict[str, Any], str]] = [
     ({"gates": {"metrics": {"f1": {}}}}, "either min or max"),
     ({"gates": {"metrics": {"f1": {"min": 0.1, "max": 0.2}}}}, "either min or max"),
     ({"gates": {"metrics": {"f1": 0.5}}}, "valid"),
-    ({"gates": {"data": {"max_drift": 0}}}, "greater than 0"),
+    ({"suites": {"data": {"max_drift": -1}}}, "greater than or equal to 0"),
 ]
 
 

@@ -10,7 +10,16 @@ import polars as pl
 from pydantic import ValidationError
 
 from slipway.adopt.infer import Finding, Wishes, find_columns, find_id
-from slipway.adopt.propose import Proposal, propose_gates, propose_slice_gate, propose_slices, propose_split
+from slipway.adopt.propose import (
+    Proposal,
+    propose_fairness,
+    propose_gain,
+    propose_gates,
+    propose_margins,
+    propose_slice_gate,
+    propose_slices,
+    propose_split,
+)
 from slipway.adopt.sniff import sniff
 from slipway.adopt.target import find_target
 from slipway.adopt.texts import Table, with_missing
@@ -91,7 +100,17 @@ def _propose(
     worst = propose_slice_gate(schema, frame, trial, params, held)
     if held < 2 * HOLDOUT_ROWS:
         warned.append(f"only {held} rows are held out, so intervals will be wide and gates coarse")
-    return Proposal(split, slices, metrics, worst, max(1, min(HOLDOUT_ROWS, held // 2))), warned
+    proposal = Proposal(
+        split=split,
+        slices=slices,
+        metrics=metrics,
+        worst_slice=worst,
+        margins=propose_margins(schema.target.task, trial),
+        fairness=propose_fairness(schema, frame, trial, params, held),
+        min_gain=propose_gain(schema.target.task, trial),
+        min_holdout_rows=max(1, min(HOLDOUT_ROWS, held // 2)),
+    )
+    return proposal, warned
 
 
 def _read(path: Path, wishes: Wishes, scratch: Path) -> tuple[Table, list[Path], dict[str, str], Wishes]:

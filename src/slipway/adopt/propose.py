@@ -12,9 +12,10 @@ import polars as pl
 
 from slipway.adopt.trial import Trial
 from slipway.errors import UserError
+from slipway.fairness import Gaps, sensitive_groups
 from slipway.metrics import HIGHER_IS_BETTER, Scorer, bootstrap
 from slipway.params import Bound, Params, Slice, Split
-from slipway.predictor import Prediction
+from slipway.predictor import Prediction, Signature
 from slipway.schema import Schema, Task
 from slipway.slices import slice_masks
 from slipway.split import is_holdout
@@ -22,6 +23,7 @@ from slipway.split import is_holdout
 JUDGED = {"binary": ("roc_auc", "log_loss"), "multiclass": ("roc_auc", "log_loss"), "regression": ("r2", "mae")}
 SLICED = {"binary": "roc_auc", "multiclass": "roc_auc", "regression": "mae"}
 RESAMPLES = 200
+LEAST_GAP = 0.1  # between groups: less is not worth stopping a model for
 SLICES = 5  # at most
 SLICE_VALUES, SLICE_SHARE = 8, 0.02  # of a category worth a slice: values at most, and the share that makes one common
 SALTS = ("", *map(str, range(2, 100)))
@@ -34,6 +36,13 @@ class Gate(NamedTuple):
     reason: str
 
 
+class Limit(NamedTuple):
+    """What something must not exceed, and why."""
+
+    value: float
+    reason: str
+
+
 @dataclass(frozen=True)
 class Proposal:
     """The data part of `params.yaml`."""
@@ -42,6 +51,9 @@ class Proposal:
     slices: tuple[Slice, ...]
     metrics: Mapping[str, Gate]
     worst_slice: Mapping[str, Gate]
+    margins: Mapping[str, Limit]
+    fairness: Mapping[str, Limit]
+    min_gain: float
     min_holdout_rows: int
 
 
@@ -176,6 +188,48 @@ def propose_slice_gate(
         found.append((sign * value - slack, _reached(value, guess, of=f" ({column} {label})")))
     reached, reason = min((entry for entry in found if math.isfinite(entry[0])), default=(-math.inf, ""))
     return {metric: Gate(_bound(metric, guess, sign * reached), reason)} if reached > sign * guess else {}
+
+
+def propose_margins(task: Task, trial: Trial) -> dict[str, Limit]:
+    """By how much another model may be worse: a tenth of what this one gains over a guess."""
+    margins = {}
+    for name in [name for name in JUDGED[task] if name in trial.model and name in trial.guess]:
+        gain = abs(trial.model[name][0] - trial.guess[name][0])
+        margins[name] = Limit(float(f"{gain / 10:.1g}"), f"a tenth of the gain over a guess, {number_text(gain)}")
+    return margins
+
+
+def propose_fairness(schema: Schema, frame: pl.DataFrame, trial: Trial, params: Params, held: int) -> dict[str, Limit]:
+    """The greatest gap between groups of the sensitive columns: what cross-validation found and three standard errors.
+
+    Args:
+        schema: The contract.
+        frame: Typed rows.
+        trial: What the model said of them in cross-validation.
+        params: The settings, with the slices that are proposed.
+        held: The rows that the holdout will have; the errors are those of as many.
+    """
+    groups, _ = sensitive_groups(frame[trial.held], schema, params)
+    signature = Signature(task=schema.target.task, target="", classes=schema.target.classes, inputs=(), prior=())
+    found: dict[str, Limit] = {}
+    for column, masks in groups.items():
+        gaps = Gaps(signature, trial.prediction, trial.truth, masks)
+        (replicates,) = bootstrap([gaps], RESAMPLES, seed=0)
+        for name, value in gaps.replicates(np.ones((1, gaps.rows))).items():
+            error = float(np.nanstd(replicates[name])) * math.sqrt(gaps.rows / held)
+            limit = math.ceil(100 * max(value[0] + 3 * error, LEAST_GAP)) / 100
+            if math.isfinite(limit) and limit > found.get(name, (0.0,))[0]:
+                found[name] = Limit(limit, f"{value[0]:.2g} in cross-validation ({column})")
+    return found
+
+
+def propose_gain(task: Task, trial: Trial) -> float:
+    """What the model suite asks for of the way from a guess to perfection: half of the way gone, a tenth at most."""
+    if task == "regression":
+        gain = 1 - trial.model["rmse"][0] / trial.guess["rmse"][0]
+    else:
+        gain = (trial.model["roc_auc"][0] - 0.5) / 0.5
+    return float(f"{min(max(gain / 2, 0.0), 0.1):.1g}")
 
 
 def number_text(value: float, digits: int = 3) -> str:

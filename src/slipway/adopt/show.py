@@ -81,6 +81,8 @@ def decisions(adoption: Adoption) -> list[str]:
         for name, (bound, reason) in gates.items():
             limit = f"≥ {number_text(bound.min, 6)}" if bound.min is not None else f"≤ {number_text(bound.max or 0, 6)}"
             lines.append(f"gate: {kind}.{name} {limit}: {reason}")
+    lines += [f"gate: not_worse.{name} by {limit.value:g}: {limit.reason}" for name, limit in proposal.margins.items()]
+    lines += [f"gate: fairness.{name} ≤ {limit.value:g}: {limit.reason}" for name, limit in proposal.fairness.items()]
     if not proposal.worst_slice:
         lines.append("gate: none for slices; with so few rows the worst cannot be told from a guess")
     return lines

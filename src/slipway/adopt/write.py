@@ -11,6 +11,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from slipway import layout
 from slipway.adopt.decide import Adoption
 from slipway.adopt.propose import Proposal
+from slipway.fairness import RATES
 
 HEAD = """\
 # The data contract: what the table in data/ holds. `slipway adopt` wrote it from {origin} ({rows} rows);
@@ -71,12 +72,21 @@ def params_text(now: str, proposal: Proposal) -> str:
     cutoff = None if split.cutoff is None else split.cutoff.isoformat().removesuffix("T00:00:00")
     slices = [_plain(cut.model_dump(exclude_none=True)) for cut in proposal.slices]
     _put(content, {"split": {"strategy": split.strategy, "salt": split.salt, "cutoff": cutoff}})
-    _put(content, {"evaluate": {"slices": slices}, "gates": {"data": {"min_holdout_rows": proposal.min_holdout_rows}}})
+    suites = {"data": {"min_holdout_rows": proposal.min_holdout_rows}, "model": {"min_gain": proposal.min_gain}}
+    _put(content, {"evaluate": {"slices": slices}, "suites": suites, "gates": {"not_worse": {}, "fairness": {}}})
     for key, gates in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
         content["gates"][key] = CommentedMap()
         for name, gate in gates.items():
             content["gates"][key][name] = _flow(gate.bound.model_dump(exclude_none=True))
             content["gates"][key].yaml_add_eol_comment(gate.reason, name, column=0)
+    margins = content["gates"]["not_worse"]["margins"] = CommentedMap()
+    fairness = content["gates"]["fairness"]
+    for name in (*RATES, "error"):
+        fairness[name] = None
+    for limits, where in ((proposal.margins, margins), (proposal.fairness, fairness)):
+        for name, limit in limits.items():
+            where[name] = limit.value
+            where.yaml_add_eol_comment(limit.reason, name, column=0)
     yaml.dump(content, out)
     return out.getvalue()
 

@@ -4,19 +4,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from slipway import behaviour, layout
+from slipway.calibration import CalibrationError
 from slipway.delivery import lock
 from slipway.drift import drift_from
 from slipway.encoding import target_of
 from slipway.errors import UserError
+from slipway.fairness import RATES, Gaps, Groups, by_group, sensitive_groups
 from slipway.files import read_report, read_table, undamaged
 from slipway.metrics import METRICS, Resampled
-from slipway.params import NotWorse, Slice
+from slipway.params import NotWorse
 from slipway.predictor import Prediction, Signature
 from slipway.review import gates
-from slipway.review.calibration import CalibrationError
 from slipway.review.candidate import Candidate
 from slipway.review.compare import Measured, OnSlice, differ, measure, scorer_of
-from slipway.review.fairness import RATES, Gaps, Groups, by_group
 from slipway.review.verdict import Comparison, Gate, Side, SliceDifference, Status
 from slipway.slices import slice_masks, slices_of
 
@@ -38,7 +38,7 @@ class Opponent:
 
 def judge(candidate: Candidate, opponent: Opponent) -> tuple[Comparison, list[Gate]]:
     """Measure everything that needs resamples in one bootstrap, then go through the gates."""
-    groups, without = _groups(candidate)
+    groups, without = sensitive_groups(candidate.holdout, candidate.schema, candidate.params)
     measured = _measure(candidate, opponent, groups)
     comparison = _compared(measured, candidate)
     settings = candidate.params.gates
@@ -139,27 +139,6 @@ def _compared(measured: Measurements, candidate: Candidate) -> Comparison:
             for name in part.candidate
         ),
     )
-
-
-def _groups(candidate: Candidate) -> tuple[dict[str, Groups], dict[str, str]]:
-    """The groups of each sensitive column that have enough rows, and why a column has not two of them."""
-    found: dict[str, Groups] = {}
-    without: dict[str, str] = {}
-    pieces = {piece.column: piece for piece in candidate.params.evaluate.slices}
-    for column in candidate.schema.sensitive:
-        piece = pieces.get(column, Slice(column=column))
-        try:
-            masks = {value: mask for _, value, mask in slice_masks(candidate.holdout, [piece])}
-        except UserError:
-            without[column] = f"{column!r} must be cut into groups: name it in evaluate.slices with `bins`"
-            continue
-        least = candidate.params.gates.fairness.min_rows
-        enough = {value: mask for value, mask in masks.items() if mask.sum() >= least}
-        if len(enough) > 1:
-            found[column] = enough
-        else:
-            without[column] = f"{column!r} has fewer than two groups of {least} rows or more in the holdout"
-    return found, without
 
 
 def _not_worse(settings: NotWorse, comparison: Comparison, opponent: Opponent) -> Iterator[Gate]:

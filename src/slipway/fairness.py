@@ -9,11 +9,34 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
+from slipway.errors import UserError
+from slipway.params import Params, Slice
 from slipway.predictor import Prediction, Signature, Values
+from slipway.schema import Schema
+from slipway.slices import slice_masks
 
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")  # of a binary model's positive class
 Groups = Mapping[str, npt.NDArray[np.bool_]]  # the rows of each group, each shape (n,)
+
+
+def sensitive_groups(frame: pl.DataFrame, schema: Schema, params: Params) -> tuple[dict[str, Groups], dict[str, str]]:
+    """The groups of each sensitive column that have enough rows, and of other columns why they have not two of them."""
+    found: dict[str, Groups] = {}
+    without: dict[str, str] = {}
+    pieces, least = {piece.column: piece for piece in params.evaluate.slices}, params.gates.fairness.min_rows
+    for column in schema.sensitive:
+        try:
+            cut = list(slice_masks(frame, [pieces.get(column, Slice(column=column))]))
+        except UserError:
+            without[column] = f"{column!r} must be cut into groups: name it in evaluate.slices with `bins`"
+            continue
+        found[column] = {value: mask for _, value, mask in cut if mask.sum() >= least}
+        if len(found[column]) < 2:
+            del found[column]
+            without[column] = f"{column!r} has fewer than two groups of {least} rows or more in the holdout"
+    return found, without
 
 
 def by_group(
