@@ -120,15 +120,15 @@ def test_a_base_that_cannot_be_made_again_is_undecided_and_says_how_to_see_why(p
 
 
 def test_the_first_model_has_nothing_to_be_compared_with(project):
-    git(project, "checkout", "-q", "--orphan", "empty")
-    git(project, "rm", "-rq", "--cached", ".")
-    git(project, "commit", "-q", "--allow-empty", "-m", "nothing")
-    done = slipway(project, "review", "--base", "HEAD")
+    nothing = git(
+        project, "commit-tree", "-m", "nothing", git(project, "hash-object", "-t", "tree", "/dev/null").strip()
+    )
+    done = slipway(project, "review", "--base", nothing.strip())
     found = verdict(project)
     statuses = {gate["name"]: gate["status"] for gate in found["gates"]}
     assert statuses["not_worse.roc_auc"] == statuses["drift"] == "not applicable"
     assert found["base"]["note"] == "it has no model"
-    assert done.returncode in {0, 1}
+    assert done.returncode == 0
 
 
 def test_another_split_is_undecided(project):
