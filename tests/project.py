@@ -25,7 +25,9 @@ from slipway.schema import Schema, load_schema
 def refuse_stale() -> None:
     """Stop where the results are not those of this tree."""
     if problems := lock.check():
-        raise UserError(f"dvc.lock does not belong to this tree; run `make repro`\n{lock.report(problems)}")
+        raise UserError(
+            f"dvc.lock does not belong to this tree ({problems[0].stage}: {problems[0].message}); run `make repro`"
+        )
     for path in (layout.TRAIN, layout.HOLDOUT, layout.MODEL):
         refuse_foreign(path)
 

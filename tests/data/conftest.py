@@ -3,8 +3,12 @@
 import pytest
 
 import project
+from slipway.errors import UserError
 
 
-@pytest.fixture(autouse=True)
-def _results_of_this_tree():
-    project.refuse_stale()
+def pytest_sessionstart() -> None:
+    """Say it once, and not in every test, where the results are not those of this tree."""
+    try:
+        project.refuse_stale()
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None

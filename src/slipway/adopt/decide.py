@@ -96,7 +96,7 @@ def _propose(
     sliced = params.evaluate.model_copy(update={"slices": slices})
     params = params.model_copy(update={"split": split, "evaluate": sliced})
     trial = run_trial(schema, frame, params)
-    metrics, warned = propose_gates(schema.target.task, trial)
+    metrics, warned = propose_gates(schema.target.task, trial, len(schema.target.classes), held)
     worst = propose_slice_gate(schema, frame, trial, params, held)
     if held < 2 * HOLDOUT_ROWS:
         warned.append(f"only {held} rows are held out, so intervals will be wide and gates coarse")

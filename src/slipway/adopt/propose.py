@@ -139,12 +139,15 @@ def _slice(schema: Schema, values: pl.Series) -> Slice | None:
     return Slice(column=values.name, bins=tuple(edges)) if edges else None
 
 
-def propose_gates(task: Task, trial: Trial) -> tuple[dict[str, Gate], list[str]]:
+def propose_gates(task: Task, trial: Trial, classes: int, held: int) -> tuple[dict[str, Gate], list[str]]:
     """What the holdout metrics must reach: a little less than in cross-validation, and clearly more than a guess.
 
-    The slack is three standard deviations of the folds, at least a tenth of the gain over the guess; a quarter of the
-    gain must always be reached. With the gates come warnings.
+    The slack is three standard deviations, of the folds or of as many rows as will be held out by bootstrap, whichever
+    is more, and at least a tenth of the gain over the guess; a quarter of the gain must always be reached. With the
+    gates come warnings.
     """
+    scorer = Scorer(task, trial.truth, trial.prediction, classes)
+    (replicates,) = bootstrap([scorer], RESAMPLES, seed=0)
     gates: dict[str, Gate] = {}
     warned: list[str] = []
     for name in [name for name in JUDGED[task] if name in trial.model and name in trial.guess]:
@@ -155,7 +158,9 @@ def propose_gates(task: Task, trial: Trial) -> tuple[dict[str, Gate], list[str]]
         if gain <= 2 * std / math.sqrt(trial.folds):
             warned.append(f"the model does not clearly beat a guess: {name} is {reason}")
         floor = sign * guess + max(gain, 0) / 4
-        value = sign * max(sign * mean - max(3 * std, gain / 10), floor)
+        defined = replicates[name][np.isfinite(replicates[name])]
+        error = float(np.std(defined)) * math.sqrt(scorer.rows / held) if len(defined) else 0.0
+        value = sign * max(sign * mean - max(3 * std, 3 * error, gain / 10), floor)
         gates[name] = Gate(_bound(name, guess, value), reason)
     return gates, warned
 
@@ -191,11 +196,11 @@ def propose_slice_gate(
 
 
 def propose_margins(task: Task, trial: Trial) -> dict[str, Limit]:
-    """By how much another model may be worse: a tenth of what this one gains over a guess."""
+    """By how much another model may be worse: a twentieth of what this one gains over a guess."""
     margins = {}
     for name in [name for name in JUDGED[task] if name in trial.model and name in trial.guess]:
         gain = abs(trial.model[name][0] - trial.guess[name][0])
-        margins[name] = Limit(float(f"{gain / 10:.1g}"), f"a tenth of the gain over a guess, {number_text(gain)}")
+        margins[name] = Limit(float(f"{gain / 20:.1g}"), f"a twentieth of the gain over a guess, {number_text(gain)}")
     return margins
 
 
