@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import judging
 import tables
 import waiting
 from rich.console import Console
@@ -25,6 +26,7 @@ PARTS = {
     "fresh": "from git clone to the end of make repro, packages from a warm cache",
     "prepare": "prepare against a bare Polars copy of the same table",
     "scale": "every stage on a large table",
+    "review": "the verdict on the demo and on a long holdout, and its bootstrap against a loop over scikit-learn",
 }
 
 
@@ -73,7 +75,7 @@ def show(console: Console, part: str, records: list[dict[str, Any]]) -> None:
         if growth := entry.get("growth"):
             notes.insert(0, f"rows x{growth['rows']:g}: time x{growth['seconds']:.2f}, memory x{growth['peak_mb']:.2f}")
         if ratios := entry.get("ratios"):
-            notes.insert(0, f"{entry['ratio']:.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of the copy's rows/s")
+            notes.insert(0, f"{entry['ratio']:.2f} ({min(ratios):.2f} to {max(ratios):.2f}) {entry['ratio_of']}")
         if notes:
             said.append(f"{entry['what']}: {'; '.join(notes)}")
     console.print(table, *said, sep="\n", markup=False, highlight=False, soft_wrap=True)
@@ -91,6 +93,7 @@ def main() -> None:
         "loop": lambda: waiting.loop(given.repeat),
         "fresh": lambda: waiting.fresh(given.repeat),
         "prepare": lambda: tables.prepare(given.repeat, given.rows or tables.SIZES, given.out),
+        "review": lambda: judging.review(given.repeat, given.rows or (10**6,), given.out),
         "scale": lambda: tables.scale(given.rows or (10**6,), given.out),
     }
     for part in given.only or PARTS:

@@ -104,7 +104,7 @@ def prepare(repeat: int, sizes: Sequence[int], out: Path) -> list[dict[str, Any]
         del pairs[0]  # it brought file and code into the system's cache
         entry = record(f"prepare, {rows:,} rows", [whole for _, whole in pairs], rows)
         entry["ratios"] = [copied.wall / whole.wall for copied, whole in pairs]
-        entry["ratio"] = median(entry["ratios"])
+        entry |= {"ratio": median(entry["ratios"]), "ratio_of": "of the copy's rows/s"}
         if found:
             entry["growth"] = {name: entry[name] / found[-1][name] for name in ("rows", "seconds", "peak_mb")}
         if rows >= LARGE:

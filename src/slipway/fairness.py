@@ -109,7 +109,7 @@ class Gaps:
         """Every gap of each resample; a group without a row that counts, as no positive one, is left out."""
         rates: dict[str, list[Values]] = {name: [] for name in self.metrics}
         for places in self._places:
-            counts = weights.take(places, axis=1)
+            counts = weights.take(places, axis=1).astype(np.float64)
             for name in self.metrics:
                 part, whole = (term[places] for term in self._terms[name])
                 with np.errstate(invalid="ignore"):

@@ -106,18 +106,19 @@ class Scorer:
         Args:
             weights: How often each resample holds each row, whole numbers, shape (b, n).
         """
-        weights = np.ascontiguousarray(weights, np.float64)
+        counts = weights if weights.dtype.kind == "u" else weights.astype(np.uint32)
         with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 is how "undefined" arises
-            found = {name: values for part in self._parts for name, values in part(weights).items()}
+            found = {name: values for part in self._parts for name, values in part(counts).items()}
         return {name: found[name] for name in self.metrics}
 
 
-def resample_counts(rows: int, resamples: range, seed: int) -> npt.NDArray[np.int64]:
+def resample_counts(rows: int, resamples: range, seed: int) -> npt.NDArray[np.uint8]:
     """How often each of the numbered resamples, drawn with replacement, holds each row; shape (resamples, rows).
 
-    Every resample has a stream of its own, so its draws depend on nothing but the rows, its number and the seed.
+    Every resample has a stream of its own, so its draws depend on nothing but the rows, its number and the seed. A byte
+    is enough: that a row is drawn more than 255 times has a probability of less than rows / 256!.
     """
-    counts = np.empty((len(resamples), rows), np.int64)
+    counts = np.empty((len(resamples), rows), np.uint8)
     for row, number in enumerate(resamples):
         stream = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(number,))))
         counts[row] = np.bincount(stream.integers(rows, size=rows), minlength=rows)
@@ -141,7 +142,7 @@ def bootstrap(scorers: Sequence[Resampled], resamples: int, seed: int) -> list[d
     size = max(1, CHUNK_CELLS // max(rows, 1))
 
     def score(start: int) -> list[dict[str, Values]]:
-        counts = resample_counts(rows, range(start, min(start + size, resamples)), seed).astype(np.float64)
+        counts = resample_counts(rows, range(start, min(start + size, resamples)), seed)
         return [scorer.replicates(counts) for scorer in scorers]
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # bounded, since each thread holds a chunk

@@ -246,7 +246,7 @@ class DataSuite(Frozen):
     max_predictive_power: Share | None = 0.9  # of one column alone for the target: beyond, it may leak
     max_id_power: Share | None = 0.3  # of the id, or the time, for the target
     max_new_labels: int | None = Field(0, ge=0)  # classes of the holdout that training never saw
-    max_new_categories: Share | None = 0.05  # share of the holdout with a category that training never saw
+    max_new_categories: Share | None = 0.15  # share of the holdout with a category that training never saw
     max_shared_rows: Share | None = 0.05  # share of the holdout that is, but for the id, among the training rows
     max_shared_ids: Share | None = 0.0
     max_overlap: Share | None = 0.0  # in a split by time, share of the holdout that is not later than the training rows

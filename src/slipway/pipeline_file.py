@@ -50,7 +50,7 @@ def types_in(content: bytes) -> tuple[str, ...]:
     try:
         return tuple(sorted(skops.io.get_untrusted_types(data=content)))
     except Exception as error:  # of a damaged file: whatever zipfile, json or skops stumbles over
-        raise UserError(f"not a skops file ({type(error).__name__}); run `dvc checkout` or `dvc repro`") from None
+        raise UserError(f"not a skops file ({type(error).__name__}); run `make repro`") from None
 
 
 def load_pipeline(content: bytes, trusted: Sequence[str] = ()) -> Any:
@@ -69,7 +69,7 @@ def load_pipeline(content: bytes, trusted: Sequence[str] = ()) -> Any:
     try:
         return skops.io.loads(content, trusted=list(found))
     except Exception as error:  # of a file that was tampered with
-        raise UserError(f"the model file cannot be loaded ({type(error).__name__}); run `dvc checkout`") from None
+        raise UserError(f"the model file cannot be loaded ({type(error).__name__}); run `make repro`") from None
 
 
 def _own_class(name: str) -> bool:

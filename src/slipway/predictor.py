@@ -236,14 +236,14 @@ class Predictor:
         self.folder, self._threads, self._trusted = folder, threads, trusted
         self.signature = load_signature(folder)
         if self.signature.model is None:
-            raise UserError(f"{folder / SIGNATURE}: names no model file; run `dvc repro export`")
+            raise UserError(f"{folder / SIGNATURE}: names no model file; run `make repro`")
         self.file = folder / self.signature.model.file
         try:
             content = self.file.read_bytes()
         except OSError:
-            raise UserError(f"{self.file}: cannot be read; run `dvc repro export` or `dvc pull`") from None
+            raise UserError(f"{self.file}: cannot be read; run `make repro`") from None
         if sha256(content).hexdigest() != self.signature.model.sha256:
-            raise UserError(f"{self.file}: is not the file its signature was written for; run `dvc checkout`")
+            raise UserError(f"{self.file}: is not the file its signature was written for; run `make repro`")
         self._run = self._onnx(content) if self.signature.model.format == "onnx" else self._skops(content)
 
     def predict(self, columns: Mapping[str, ColumnValues]) -> Prediction:
@@ -307,6 +307,6 @@ def load_signature(folder: Path) -> Signature:
     try:
         return Signature.model_validate_json(path.read_bytes())
     except OSError:
-        raise UserError(f"{path}: cannot be read; run `dvc repro` or `dvc pull`") from None
+        raise UserError(f"{path}: cannot be read; run `make repro`") from None
     except ValidationError as error:
-        raise UserError(f"{path}: not a signature ({error.error_count()} faults); run `dvc checkout`") from None
+        raise UserError(f"{path}: not a signature ({error.error_count()} faults); run `make repro`") from None

@@ -27,7 +27,7 @@ def source_files(source: Source, root: Path = layout.DATA) -> list[Path]:
     files = sorted(path for path in root.glob(source.files) if path.is_file())
     if not files:
         raise UserError(
-            f"{root}/{source.files}: no such file; run `dvc pull`, or correct source.files in {layout.SCHEMA}"
+            f"{root}/{source.files}: no such file; run `make repro`, or correct source.files in {layout.SCHEMA}"
         )
     return files
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import slipway.stages  # noqa: F401  # first, since it makes an interrupt end quietly while the others are imported
 from slipway.files import write_json
 
 Status = Literal["passed", "failed", "warned", "error"]

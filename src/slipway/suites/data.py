@@ -6,7 +6,8 @@ from slipway.params import load_params
 from slipway.schema import load_schema
 from slipway.stages import started
 from slipway.suites import write_suite
-from slipway.suites.launch import Job, run_suite
+from slipway.suites.job import Job
+from slipway.suites.launch import run_suite
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from slipway.predictor import Values, load_signature
 from slipway.schema import Schema, load_schema
 from slipway.stages import started
 from slipway.suites import write_suite
-from slipway.suites.launch import Job, run_suite
+from slipway.suites.job import Job
+from slipway.suites.launch import run_suite
 
 
 def outputs(predictions: pl.DataFrame, schema: Schema) -> Values:

@@ -13,7 +13,8 @@ import pytest
 from helpers import schema_of
 from slipway.params import DataSuite, ModelSuite, Params, Suites
 from slipway.suites import Check
-from slipway.suites.launch import NAMES, Job, applies, by_chance, read_results, run_deepchecks, write_job
+from slipway.suites.job import Job, applies, by_chance, write_job
+from slipway.suites.launch import NAMES, read_results, run_deepchecks
 
 SLOW = {"max_multivariate_drift": None, "min_weak_segment": None}  # seconds each, so only where they are what is tried
 
@@ -203,6 +204,16 @@ FAULTS: dict[str, tuple[Callable[[], Job], str, set[str]]] = {
         "max_drift",
         set(),
     ),
+    "values that go missing": (
+        lambda: changed("holdout", age=pl.when(pl.int_range(pl.len()) % 5 > 1).then(pl.col("age")))(data_job()),
+        "max_drift",
+        {"max_new_categories"},
+    ),
+    "categories that go missing": (
+        lambda: changed("holdout", region=pl.when(pl.int_range(pl.len()) % 5 > 1).then(pl.col("region")))(data_job()),
+        "max_drift",
+        {"max_new_categories"},
+    ),
     "a target that drifts": (
         lambda: changed("holdout", y=pl.lit("yes"))(data_job()),
         "max_label_drift",
@@ -303,6 +314,14 @@ def found(tmp_path_factory) -> Callable[[str], tuple[list[Check], Path]]:
     root = tmp_path_factory.mktemp("jobs")
     jobs = {name: job() for name, (job, _, _) in FAULTS.items()} | {name: job() for name, job in SOUND.items()}
     jobs |= {"odd data": odd_job(data_job), "odd model": odd_job(model_job)}
+    for name, kept in (
+        ("one class held out", pl.col("y") == "yes"),
+        ("five rows held out", pl.int_range(pl.len()) < 5),
+    ):
+        job = model_job()
+        mask = job.holdout.select(kept).to_series()
+        told_of = (job.predictions[0], job.predictions[1][mask.to_numpy()])
+        jobs[name] = replace(job, holdout=job.holdout.filter(mask), predictions=told_of)
     sampled = replace(data_job(), settings=Suites(sample=200))
     jobs["sampled"] = sampled
     notes = {}
@@ -336,6 +355,14 @@ def test_sound_data_and_models_pass_every_condition(found, job):
     assert set(statuses(checks).values()) == {"passed"}, [check for check in checks if check.status != "passed"]
     assert all(check.value is not None for check in checks)
     assert (folder / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_what_one_class_or_a_few_rows_leave_undefined_could_not_run_and_is_no_pass(found):
+    one, _ = found("one class held out")
+    few, _ = found("five rows held out")
+    assert {"max_degradation", "min_class_auc"} <= {name for name, said in statuses(one).items() if said == "error"}
+    assert {"min_class_auc", "max_prediction_drift"} & {n for n, said in statuses(few).items() if said == "error"}
 
 
 def test_every_condition_has_a_fault_and_a_name():
