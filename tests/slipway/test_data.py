@@ -95,5 +95,5 @@ def test_a_remote_that_cannot_be_reached_is_one_line(project, tmp_path):
 def test_no_data_is_one_line(project):
     for path in (project / "data").iterdir():
         path.unlink()
-    with pytest.raises(UserError, match="no such file; run `dvc pull`"):
+    with pytest.raises(UserError, match="no such file; run `make repro`"):
         version_data(Path())

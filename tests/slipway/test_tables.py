@@ -139,7 +139,7 @@ def test_files_with_other_columns_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_no_file_says_which_were_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"/\*\.csv: no such file; run `dvc pull`"):
+    with pytest.raises(UserError, match=r"/\*\.csv: no such file; run `make repro`"):
         scan_raw(Source(files="*.csv", format="csv"), tmp_path, tmp_path)
 
 
