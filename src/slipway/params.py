@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from slipway import layout
 from slipway.settings import Frozen, load
+from slipway.values import number_text
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -156,7 +157,7 @@ class Bound(Frozen):
         return value >= self.min if self.min is not None else value <= self.max  # type: ignore[operator]
 
     def __str__(self) -> str:
-        return f"≥ {self.min:g}" if self.min is not None else f"≤ {self.max:g}"
+        return f"≥ {number_text(self.min, 6)}" if self.min is not None else f"≤ {number_text(self.max or 0.0, 6)}"
 
 
 class NotWorse(Frozen):

@@ -1,5 +1,6 @@
 """What a single value means: its text, whether it is missing, the number or truth value it stands for."""
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -40,3 +41,9 @@ def boolean_of(value: object) -> float:
     """0 or 1; infinite if a value stands for neither."""
     text = as_text(value).lower()
     return 1.0 if text in TRUE else 0.0 if text in FALSE else np.inf
+
+
+def number_text(value: float, digits: int = 3) -> str:
+    """A number as people read it: 1,230,000 and 0.00012, not 1.23e+06 and 1.2e-04."""
+    text = f"{value:.{digits}g}"
+    return f"{Decimal(text):,f}" if not value or 1e-9 < abs(value) < 1e15 else text

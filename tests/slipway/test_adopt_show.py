@@ -12,9 +12,9 @@ from examples import diabetes
 
 from slipway.adopt.decide import decide
 from slipway.adopt.infer import Wishes
-from slipway.adopt.propose import number_text
 from slipway.adopt.show import show
 from slipway.params import Params
+from slipway.values import number_text
 
 ROWS = 300
 

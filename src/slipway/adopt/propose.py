@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from slipway.predictor import Prediction, Signature
 from slipway.schema import Schema, Task
 from slipway.slices import slice_masks
 from slipway.split import is_holdout
+from slipway.values import number_text
 
 JUDGED = {"binary": ("roc_auc", "log_loss"), "multiclass": ("roc_auc", "log_loss"), "regression": ("r2", "mae")}
 SLICED = {"binary": "roc_auc", "multiclass": "roc_auc", "regression": "mae"}
@@ -235,12 +235,6 @@ def propose_gain(task: Task, trial: Trial) -> float:
     else:
         gain = (trial.model["roc_auc"][0] - 0.5) / 0.5
     return float(f"{min(max(gain / 2, 0.0), 0.1):.1g}")
-
-
-def number_text(value: float, digits: int = 3) -> str:
-    """A number as people read it: 1,230,000 and 0.00012, not 1.23e+06 and 1.2e-04."""
-    text = f"{value:.{digits}g}"
-    return f"{Decimal(text):,f}" if not value or 1e-9 < abs(value) < 1e15 else text
 
 
 def _reached(value: float, guess: float, spread: str = "", of: str = "") -> str:

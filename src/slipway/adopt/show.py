@@ -8,8 +8,8 @@ from rich.table import Table
 
 from slipway import layout
 from slipway.adopt.decide import Adoption
-from slipway.adopt.propose import number_text
 from slipway.schema import Column
+from slipway.values import number_text
 
 PIPE_WIDTH = 120
 FEW = 5  # values that are listed

@@ -19,6 +19,7 @@ from slipway.params import Bound, Gates
 from slipway.predictor import GOLDEN, Predictor
 from slipway.review.compare import Measured
 from slipway.review.verdict import Difference, Gate, Status
+from slipway.values import number_text
 
 Found = Mapping[str, Measured]
 
@@ -37,7 +38,7 @@ def _against_bound(name: str, what: str, bound: Bound, measured: Measured | None
         reason = f"{what} is undefined: too few rows, or one class only"
         return Gate(name=name, status="undecided", reason=reason, parameter=parameter, limit=limit)
     status: Status = "pass" if bound.holds(measured.value) else "fail"
-    reason = f"{what} is {measured.value:.4g} ({measured.low:.4g} to {measured.high:.4g}), expected {bound}"
+    reason = f"{what} is {_text(measured.value)} ({_text(measured.low)} to {_text(measured.high)}), expected {bound}"
     return Gate(name=name, status=status, reason=reason, parameter=parameter, limit=limit, **_numbers(measured))
 
 
@@ -72,15 +73,16 @@ def not_worse_gates(margins: Mapping[str, float], differences: Mapping[str, Diff
         gain = (found.low, found.high) if found.higher_is_better else (-found.high, -found.low)
         status: Status = "pass" if gain[0] >= -margin else "fail" if gain[1] < -margin else "undecided"
         said = {
-            "pass": f"so it is not worse by more than {margin:g}",
-            "fail": f"so it is worse by more than {margin:g}",
-            "undecided": f"so these rows cannot tell whether it is worse by more than {margin:g}",
+            "pass": f"so it is not worse by more than {_text(margin)}",
+            "fail": f"so it is worse by more than {_text(margin)}",
+            "undecided": f"so these rows cannot tell whether it is worse by more than {_text(margin)}",
         }[status]
+        change, *ends = (_text(number, sign=True) for number in (found.difference, found.low, found.high))
+        change += f" ({' to '.join(ends)})"
         yield Gate(
             name=f"not_worse.{name}",
             status=status,
-            reason=f"{name} went from {found.base:.4g} to {found.candidate:.4g}, a change of {found.difference:+.4g} "
-            f"({found.low:+.4g} to {found.high:+.4g}), {said}",
+            reason=f"{name} went from {_text(found.base)} to {_text(found.candidate)}, a change of {change}, {said}",
             parameter=f"gates.not_worse.margins.{name}",
             value=found.difference,
             low=found.low,
@@ -99,7 +101,7 @@ def uncompared(name: str, margin: float, why: str, status: Status) -> Gate:
 def gap_gate(name: str, parameter: str, limit: float, rates: Mapping[str, float], gap: Measured | None) -> Gate:
     """How far the groups of a sensitive column lie apart in a rate."""
     least, greatest = (choose(rates, key=lambda group: rates[group], default="") for choose in (min, max))
-    where = f"; {greatest!r} has {rates[greatest]:.3g}, {least!r} {rates[least]:.3g}" if rates else ""
+    where = f"; {greatest!r} has {_text(rates[greatest])}, {least!r} {_text(rates[least])}" if rates else ""
     what = name.split(".")
     return _ceiling(
         name,
@@ -127,8 +129,8 @@ def _ceiling(name: str, what: str, parameter: str, limit: float, measured: Measu
         return Gate(name=name, status="undecided", reason=reason, parameter=parameter, limit=limit)
     status: Status = "pass" if measured.value <= limit else "fail" if measured.low > limit else "undecided"
     unsure = "; so few rows cannot tell whether it is above" if status == "undecided" else ""
-    said = f"{what} is {measured.value:.3g} ({measured.low:.3g} to {measured.high:.3g}), expected ≤ {limit:g}"
-    reason = f"{said}{where}{unsure}"
+    ends = f"{_text(measured.low)} to {_text(measured.high)}"
+    reason = f"{what} is {_text(measured.value)} ({ends}), expected ≤ {_text(limit)}{where}{unsure}"
     return Gate(name=name, status=status, reason=reason, parameter=parameter, limit=limit, **_numbers(measured))
 
 
@@ -147,20 +149,27 @@ def drift_gate(found: Mapping[str, tuple[float, float]], limit: float) -> Gate:
         if moved
         else "no input moved"
     )
-    reason = f"{what}; the stability index of {worst!r} is {index:.3g}, allowed {limit:g} and {chance:.3g} for chance"
+    allowed = f"{_text(limit)} and {_text(chance)} for chance"
+    reason = f"{what}; the stability index of {worst!r} is {_text(index)}, allowed {allowed}"
     return Gate(name="drift", status=status, reason=reason, parameter="gates.drift", value=index, limit=limit + chance)
 
 
 def limit_gate(name: str, what: str, parameter: str, value: float, limit: float) -> Gate:
     """Something measured that must not exceed a limit."""
     status: Status = "pass" if value <= limit else "fail"
-    reason = f"{what} is {value:.4g}, expected ≤ {limit:g}"
+    reason = f"{what} is {_text(value)}, expected ≤ {_text(limit)}"
     return Gate(name=name, status=status, reason=reason, parameter=parameter, value=value, limit=limit)
 
 
 def not_applicable(name: str, parameter: str, why: str) -> Gate:
     """A gate that this project does not have, or that has nothing to judge."""
     return Gate(name=name, status="not applicable", reason=why, parameter=parameter)
+
+
+def _text(value: float | None, *, sign: bool = False) -> str:
+    if value is None:
+        return "undefined"
+    return ("+" if sign and value >= 0 else "") + number_text(value, 4)
 
 
 def _numbers(measured: Measured) -> dict[str, Any]:

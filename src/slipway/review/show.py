@@ -1,6 +1,5 @@
 """A verdict for the person who asked for it, and for machines."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from slipway.files import write_json
-from slipway.review.verdict import Verdict
-from slipway.summary import printable
+from slipway.review.verdict import Comparison, Verdict
+from slipway.summary import printable, screen
+from slipway.values import number_text
 
 EXIT = {"pass": 0, "fail": 1, "undecided": 2}
 VERDICT, SCHEMA = "verdict.json", Path("docs/verdict.schema.json")
@@ -31,7 +31,13 @@ def json_schema() -> dict[str, Any]:
 
 def show(verdict: Verdict) -> None:
     """Print the gates, the metrics beside the base's, and the verdict last."""
-    console = Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 120)
+    with screen() as console:
+        _print(console, verdict)
+
+
+def _print(console: Console, verdict: Verdict) -> None:
+    if verdict.base.source != "none" and verdict.comparison is not None:
+        console.print(_differences(verdict.comparison), "")
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column("gate", no_wrap=True)
     table.add_column("status", no_wrap=True)
@@ -47,3 +53,23 @@ def show(verdict: Verdict) -> None:
         f"\nbase: {verdict.base.revision} {verdict.base.commit[:9]}, {verdict.base.note or verdict.base.source}"
     )
     console.print(f"verdict: {verdict.verdict}: {printable(verdict.reason)}", style=STYLES[verdict.verdict])
+
+
+def _differences(comparison: Comparison) -> Table:
+    """The metrics of both models on the same rows."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in (
+        f"{comparison.rows:,} rows",
+        "base",
+        "candidate",
+        "change",
+        f"{comparison.confidence:.0%} interval",
+    ):
+        table.add_column(heading, justify="left" if not table.columns else "right", no_wrap=True)
+    for found in comparison.metrics:
+        numbers = (found.base, found.candidate, found.difference)
+        ends = (
+            "" if found.low is None or found.high is None else f"{number_text(found.low)} to {number_text(found.high)}"
+        )
+        table.add_row(found.metric, *("" if n is None else number_text(n, 4) for n in numbers), ends)
+    return table
