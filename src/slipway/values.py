@@ -46,4 +46,4 @@ def boolean_of(value: object) -> float:
 def number_text(value: float, digits: int = 3) -> str:
     """A number as people read it: 1,230,000 and 0.00012, not 1.23e+06 and 1.2e-04."""
     text = f"{value:.{digits}g}"
-    return f"{Decimal(text):,f}" if not value or 1e-5 <= abs(value) < 1e15 else text
+    return f"{Decimal(text):,f}" if not value or 1e-9 < abs(value) < 1e15 else text

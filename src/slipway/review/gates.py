@@ -169,7 +169,8 @@ def not_applicable(name: str, parameter: str, why: str) -> Gate:
 def _text(value: float | None, *, sign: bool = False) -> str:
     if value is None:
         return "undefined"
-    return ("+" if sign and value >= 0 else "") + number_text(value, 4)
+    text = f"{value:.1e}" if 0 < abs(value) < 1e-5 else number_text(value, 4)
+    return f"+{text}" if sign and value >= 0 else text
 
 
 def _numbers(measured: Measured) -> dict[str, Any]:
