@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ def git(root: Path, *command: str) -> str:
     """Run git in a folder, as nobody in particular."""
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "core.autocrlf=false"]
     return subprocess.run(["git", *identity, *command], cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+def slipway(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a folder."""
+    command = [sys.executable, "-m", "slipway", *words]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
 def write(root: Path, path: str, text: str) -> Path:

@@ -10,15 +10,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from helpers import ROOT, copy_project, git
+from helpers import ROOT, git, slipway
 
 pytestmark = pytest.mark.slow
-
-
-def slipway(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a folder."""
-    command = [sys.executable, "-m", "slipway", *words]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
 def verdict(root: Path) -> dict:
@@ -26,26 +20,6 @@ def verdict(root: Path) -> dict:
     content = json.loads((root / "reports/verdict.json").read_text())
     jsonschema.validate(content, json.loads((ROOT / "docs/verdict.schema.json").read_text()))
     return content
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory) -> Path:
-    """The project, run once, everything committed."""
-    root = copy_project(tmp_path_factory.mktemp("review") / "project")
-    done = slipway(root, "repro")
-    assert done.returncode == 0, done.stdout + done.stderr
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "run", "--allow-empty")
-    git(root, "branch", "-M", "main")
-    return root
-
-
-@pytest.fixture
-def project(ran: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be changed."""
-    root = tmp_path / "project"
-    shutil.copytree(ran, root, symlinks=True)
-    return root
 
 
 def rerun(root: Path, old: str, new: str) -> None:

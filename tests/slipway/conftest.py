@@ -1,0 +1,28 @@
+"""A project that has been run, for the tests that need one."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from helpers import copy_project, git, slipway
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory) -> Path:
+    """The project, run once, everything committed."""
+    root = copy_project(tmp_path_factory.mktemp("ran") / "project")
+    done = slipway(root, "repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "run", "--allow-empty")
+    git(root, "branch", "-M", "main")
+    return root
+
+
+@pytest.fixture
+def project(ran: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    root = tmp_path / "project"
+    shutil.copytree(ran, root, symlinks=True)
+    return root
