@@ -86,10 +86,10 @@ def test_a_date_is_proposed_for_the_split_where_it_can_be_used(told, rng):
 
 
 def test_numbers_are_written_as_people_read_them(told, rng):
-    income, share = np.linspace(1e3, 1e6, ROWS).round(), np.linspace(1e-5, 9e-5, ROWS)
+    income, share = np.linspace(1e3, 1e6, ROWS).round(), np.linspace(1e-4, 9e-4, ROWS)
     out = told(plain(rng, income=income, share=share, y=3e6 * rng.normal(size=ROWS) + income))
     assert "│ 0 to 1,100,000 " in out
-    assert "│ 0.000001 to 0.000099 " in out
+    assert "│ 0.00002 to 0.00098 " in out
     assert re.search(r"gate: metrics.mae ≤ \d,\d\d\d,\d\d\d: \d,\d\d\d,000 ± \d", out)
     assert not re.search(r"\de[-+]\d", out)
 

@@ -80,7 +80,8 @@ def adopt_until(
 
 
 def in_shell(project: Path, command: str) -> None:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    """Run what was printed as somebody does whose path does not hold the project's environment."""
+    path = os.environ["PATH"].replace(f"{Path(sys.executable).parent}:", "")
     subprocess.run(
         ["sh", "-ec", command], cwd=project, check=True, capture_output=True, env=os.environ | {"PATH": path}
     )

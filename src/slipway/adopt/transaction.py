@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from slipway import layout
-from slipway.delivery.data import KEPT, killed_adoption, run_dvc
+from slipway.delivery.data import KEPT, dvc_program, killed_adoption, run_dvc
 from slipway.errors import UserError
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,7 +30,7 @@ def way_back(written: Mapping[str, bool], had_data: bool) -> str:
     if not known or not written.get(str(layout.DATA_DVC), True):
         return ""
     restore = "checkout" if had_data else "pull"  # what was never here is in no cache
-    data = f" && dvc {restore} {layout.DATA}" if str(layout.DATA_DVC) in written else ""
+    data = f" && {dvc_program()} {restore} {layout.DATA}" if str(layout.DATA_DVC) in written else ""
     return f"git checkout HEAD -- {shlex.join(known)}{data}"
 
 
@@ -47,7 +47,7 @@ def refuse_overwriting(paths: Sequence[Path]) -> None:
     elif any(layout.DATA.glob("*")):
         found.append(f"{layout.DATA}/")
     if found:
-        mend = killed_adoption() or "commit them (`slipway data` first for data/), or give --force"
+        mend = killed_adoption() or "commit them (`make data` first for data/), or give --force"
         raise UserError(f"{', '.join(found)}: would be overwritten, but holds changes that are not committed; {mend}")
 
 

@@ -1,6 +1,8 @@
 """Versioning `data/` with DVC, and letting git see the objects of a remote in the repository."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -117,13 +119,18 @@ def run_dvc(root: Path, *command: str) -> str:
     return done.stdout
 
 
+def dvc_program() -> str:
+    """DVC as a person can call it here, without the environment's folder on the path."""
+    return shlex.quote(os.path.relpath(Path(sys.executable).with_name("dvc")))
+
+
 def killed_adoption() -> str | None:
     """What to do about an adoption that was killed while it changed files, in a line; None if none was."""
     if not any(ADOPTING.glob(f".scratch-*/{KEPT}")):
         return None
     return (
         "an earlier `slipway adopt` was killed while it wrote: run it again with --force, or go back to the last "
-        f"commit: git checkout HEAD -- {' '.join(map(str, ADOPTED))} && dvc checkout --force {layout.DATA}"
+        f"commit: git checkout HEAD -- {' '.join(map(str, ADOPTED))} && {dvc_program()} checkout --force {layout.DATA}"
     )
 
 
