@@ -3,8 +3,10 @@
 Everything is read once. A result that is missing, or is not of this tree, is an error that says `make repro`.
 """
 
+import os
 import warnings
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -19,6 +21,8 @@ from slipway.params import Params, load_params
 from slipway.predictor import Prediction, Predictor
 from slipway.review.candidate import refuse_foreign
 from slipway.schema import Schema, load_schema
+
+os.chdir(Path(__file__).parents[1])  # wherever pytest was started
 
 
 @cache

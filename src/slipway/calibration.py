@@ -38,7 +38,8 @@ class CalibrationError:
         starts = np.unique(np.linspace(0, self.rows, min(BINS, max(self.rows, 1)) + 1).astype(int)[:-1])
         for actual, said in outputs:
             order = np.argsort(said, kind="stable")
-            self._outputs.append((order, (actual - said)[order], starts))
+            first = np.searchsorted(said[order], said[order][starts], side="left")  # equal predictions share a bin
+            self._outputs.append((order, (actual - said)[order], np.unique(first)))
 
     def replicates(self, weights: npt.NDArray[Any]) -> dict[str, Values]:
         """The error of each resample."""

@@ -121,8 +121,9 @@ def review(
 ) -> None:
     """Judge the model of the workspace against that of a revision. Exits with 0: pass, 1: fail, 2: undecided."""
     from slipway.review.run import review as run_review
-    from slipway.review.show import EXIT, show, write
+    from slipway.review.show import EXIT, VERDICT, show, write
 
+    (out / VERDICT).unlink(missing_ok=True)  # or a review that cannot be made would leave the last one's verdict
     verdict = run_review(base, reproduce=reproduce)
     write(verdict, out)
     show(verdict)

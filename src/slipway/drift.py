@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from slipway.predictor import Input, Values
+from slipway.predictor import Input, Statistics, Values
 
 PRIOR = 0.5  # rows added to every bin (Jeffreys), so that an empty one neither is infinite nor outweighs the others
 STRIDE = 2  # of the reference's quantiles at every 5 %, every second is an edge: deciles
@@ -48,7 +48,7 @@ def drift_from(reference: Input, rows: int, series: pl.Series) -> tuple[float, f
         listed = [counts.get(name, 0) for name in statistics.shares]
         found = [*listed, sum(counts.values()) - sum(listed)]
     elif statistics.quantiles:
-        expected, edges = _deciles(statistics.quantiles, 1 - statistics.missing)
+        expected, edges = _deciles(statistics)
         values = series.drop_nulls().cast(pl.Float64).to_numpy()
         found = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1).tolist()
     else:  # a datetime: only whether it is there can be compared
@@ -60,9 +60,12 @@ def drift_from(reference: Input, rows: int, series: pl.Series) -> tuple[float, f
     return stability_index(p, q), explained_by_chance(int(used.sum()), rows, len(series))
 
 
-def _deciles(quantiles: tuple[float, ...], present: float) -> tuple[list[float], npt.NDArray[np.float64]]:
-    """Shares of the rows up to each edge, and above the last; and the edges, each once."""
-    levels = np.linspace(0, 1, len(quantiles))
-    edges = np.unique(quantiles[STRIDE:-1:STRIDE])
-    upto = np.array([levels[np.searchsorted(quantiles, edge, side="right") - 1] for edge in edges])
-    return (np.diff([0.0, *upto, 1.0]) * present).tolist(), edges
+def _deciles(statistics: Statistics) -> tuple[list[float], npt.NDArray[np.float64]]:
+    """Shares of the rows up to each edge, and above the last; and the edges, each once.
+
+    Where one value has most of the rows, the deciles are all the same, and what lies beside it is a bin.
+    """
+    known = dict(zip(statistics.quantiles, statistics.upto, strict=True))
+    edges = np.unique([*statistics.quantiles[STRIDE:-1:STRIDE], *statistics.quantiles[:1]])
+    shares = np.diff([0.0, *(known[edge] for edge in edges), 1.0]) * (1 - statistics.missing)
+    return shares.tolist(), edges

@@ -66,7 +66,10 @@ def _fit(name: str, column: Column, series: pl.Series, max_categories: int) -> I
         parts = tuple(p for p, values in zip(whole.parts, block.T, strict=True) if np.unique(values).size > 1)
         return Input(**common | {"constant": not parts}, parts=parts, statistics=Statistics(missing=missing))
     quantiles = series.cast(pl.Float64).quantile(QUANTILES)  # all at once: each alone would sort the column again
-    statistics = Statistics(missing=missing, quantiles=tuple(q for q in quantiles if q is not None))
+    known = tuple(q for q in quantiles if q is not None)
+    ordered = series.drop_nulls().cast(pl.Float64).sort().to_numpy()
+    upto = np.searchsorted(ordered, np.array(known), side="right") / max(len(ordered), 1)
+    statistics = Statistics(missing=missing, quantiles=known, upto=tuple(float(f"{share:.10g}") for share in upto))
     marker = series.null_count() > 0 and not common["constant"]
     return Input(**common, marker=marker, statistics=statistics)
 

@@ -7,11 +7,12 @@ from rich.table import Table
 
 from slipway import layout
 from slipway.errors import UserError
+from slipway.files import printable
 from slipway.metrics import METRICS
 from slipway.params import load_params
 from slipway.schema import load_schema
 from slipway.settings import read_yaml
-from slipway.summary import number, printable, screen
+from slipway.summary import number, screen
 
 Row = Mapping[str, Any]
 

@@ -32,15 +32,26 @@ def replaced(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A folder for intermediate files, removed at the end and, if a run was killed, at the start of the next."""
+    """A folder for intermediate files, removed at the end and, if a run was killed, at the start of another."""
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.glob(".scratch-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    folder = Path(mkdtemp(prefix=".scratch-", dir=parent))
+        if not _runs(left.name.split("-")[1]):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(mkdtemp(prefix=f".scratch-{os.getpid()}-", dir=parent))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -88,7 +99,8 @@ def undamaged() -> Iterator[None]:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(
-            f"{layout.REPORTS}: a report lacks what this version writes ({error}); run `make repro`"
+            f"{layout.REPORTS}: a report lacks what this version writes ({' '.join(str(error).split())[:200]}); "
+            "run `make repro`"
         ) from None
 
 
@@ -100,6 +112,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
+
+
+def printable(text: str) -> str:
+    """A text without control characters, which a name from the data must not bring to a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def console() -> Console:

@@ -1,10 +1,11 @@
 """Every knob of the pipeline: `params.yaml` as one frozen model."""
 
+import re
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from slipway import layout
 from slipway.settings import Frozen, load
@@ -207,12 +208,16 @@ class Waiver(Frozen):
     """A gate that does not block although it fails or is undecided: why, and until when."""
 
     gate: str
-    reason: Annotated[str, Field(min_length=10)]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=10)]
     until: date
 
     @field_validator("until", mode="before")
     @classmethod
-    def _quoted(cls, value: Any, info: ValidationInfo) -> Any:
+    def _day(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, date) and not (
+            isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)
+        ):
+            raise ValueError(f"a day in quotes, as '2027-03-31' (got {value!r})")
         return _refuse_bare(value, info)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 
 from slipway import layout
+from slipway.delivery.data import killed_adoption
 from slipway.errors import UserError
 from slipway.params import load_params
 from slipway.schema import load_schema
@@ -37,6 +38,9 @@ def repro(words: Sequence[str] = ()) -> None:
     check_settings(load_params(), load_schema())  # before DVC removes the results of a stage that cannot run
     if LOCKS.exists() and not LOCKS.stat().st_size:
         LOCKS.unlink()  # DVC was killed while it wrote this, and would never start again
+    if not Path(".dvc/cache").exists():  # DVC would not replace pages that it does not have, and they are made again
+        for page in layout.SUITES.glob("*.html"):
+            page.unlink()
     with _listening() as heard:
         refuse_unversioned_data()
         _dvc(heard, "repro", "--pull", *words)
@@ -64,7 +68,8 @@ def refuse_unversioned_data() -> None:
         raise UserError(f"{error}; is this a git repository with DVC?") from None
     if found:
         raise UserError(
-            f"{layout.DATA}/: is not the data that {layout.DATA_DVC} names; `make data` versions what is there; "
+            killed_adoption()
+            or f"{layout.DATA}/: is not the data that {layout.DATA_DVC} names; `make data` versions what is there; "
             f"to have back what was versioned, delete {layout.DATA}/ and run `make repro`"
         )
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from slipway import layout
 from slipway.delivery import lock
 from slipway.errors import UserError
-from slipway.files import read_report, undamaged
+from slipway.files import printable, read_report, undamaged
 from slipway.metrics import HIGHER_IS_BETTER, METRICS
 from slipway.params import Bound, Params, load_params
 
@@ -239,8 +239,3 @@ def number(value: float) -> str:
 def _line(console: Console, text: str, style: str | None = None) -> None:
     """Print one line, whatever the width."""
     console.print(printable(text), style=style, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """The text without control characters: no name from the data steers a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -157,7 +157,7 @@ def test_an_interrupted_review_leaves_nothing_behind(project):
     shutil.rmtree(project / ".dvc/cache")
     command = [sys.executable, "-m", "slipway", "review"]
     running = subprocess.Popen(command, cwd=project, start_new_session=True, stderr=subprocess.PIPE, text=True)
-    while running.poll() is None and not list((project / ".dvc/tmp").glob("review/base-*/tree/dvc.yaml")):
+    while running.poll() is None and not list((project / ".dvc/tmp").glob("review/.scratch-*/tree/dvc.yaml")):
         pass
     os.killpg(running.pid, 2)
     _, said = running.communicate(timeout=60)

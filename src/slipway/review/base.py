@@ -1,6 +1,7 @@
 """The base of a review: which commit it is, what git holds of it, and its model file from DVC or made again."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -17,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from slipway import layout
 from slipway.errors import UserError
-from slipway.files import console
+from slipway.files import console, printable, scratch_folder
 from slipway.settings import load
 from slipway.tools import find_uv
 
@@ -43,9 +43,18 @@ class Base:
     commit: str
 
     def read(self, path: Path) -> bytes | None:
-        """A file as the commit has it; None if it has none."""
-        done = _git("show", f"{self.commit}:{path.as_posix()}")
-        return done.stdout if done.returncode == 0 else None
+        """A file as the commit has it, relative to the project; None if it has none.
+
+        Raises:
+            UserError: git has the commit, but not the file, as in a partial clone.
+        """
+        listed = _git("ls-tree", "--name-only", self.commit, "--", f"./{path.as_posix()}")
+        if listed.returncode == 0 and not listed.stdout:
+            return None
+        done = _git("show", f"{self.commit}:./{path.as_posix()}")
+        if done.returncode:
+            raise UserError(f"{path} of {self.revision} cannot be read: {_last_line(done.stderr)}")
+        return done.stdout
 
     def settings(self, path: Path, model: type[Settings]) -> Settings:
         """A settings file of the commit.
@@ -56,30 +65,44 @@ class Base:
         content = self.read(path)
         if content is None:
             raise UserError(f"{path}: not in {self.revision}")
-        with _scratch("settings") as folder:
+        with scratch_folder(WORKSHOP) as folder:
             (folder / path.name).write_bytes(content)
             try:
                 return load(folder / path.name, model)
             except UserError as error:
-                said = str(error).removeprefix(f"{folder / path.name}: ")
-                raise UserError(f"{path} of {self.revision}: {said}") from None
+                said = str(error).replace(str(folder / path.name), f"{path} of {self.revision}")
+                raise UserError(said) from None
 
-    def mapping(self, path: Path) -> dict[str, Any]:
-        """A YAML file of the commit as it is; empty if there is none, or it holds something else.
+    def mapping(self, path: Path) -> dict[str, Any] | None:
+        """A YAML file of the commit as it is; None if it has none.
 
         Raises:
-            UserError: It is not YAML.
+            UserError: It is not YAML, or no mapping of names to values.
         """
+        content = self.read(path)
+        if content is None:
+            return None
         try:
-            content = YAML(typ="safe").load((self.read(path) or b"").decode(errors="replace"))
-        except YAMLError:
-            raise UserError(f"{path} of {self.revision}: not valid YAML") from None
-        return content if isinstance(content, dict) else {}
+            found = YAML(typ="safe").load(content.decode(errors="replace"))
+        except (YAMLError, ValueError):
+            found = None
+        if not isinstance(found, dict):
+            raise UserError(f"{path} of {self.revision}: damaged: it holds no names with values")
+        return found
 
-    def lock(self) -> dict[str, Any]:
-        """The stages of the commit's `dvc.lock`; empty if it has none."""
-        stages = self.mapping(LOCK).get("stages")
-        return stages if isinstance(stages, dict) else {}
+    def lock(self) -> dict[str, Any] | None:
+        """The stages of the commit's `dvc.lock`; None if it has none.
+
+        Raises:
+            UserError: It is damaged.
+        """
+        content = self.mapping(LOCK)
+        if content is None:
+            return None
+        stages = content.get("stages")
+        if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+            raise UserError(f"{LOCK} of {self.revision}: damaged: it holds no stages")
+        return stages
 
 
 def find_base(revision: str | None) -> Base:
@@ -96,8 +119,10 @@ def find_base(revision: str | None) -> Base:
     deepen = "; the clone is shallow: `git fetch --unshallow` brings the history" if shallow else ""
     if revision is not None:
         commit = git_text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-        if not commit:
-            raise UserError(f"--base {revision}: there is no such revision{deepen or '; see `git log --all`'}")
+        if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", commit):  # `^HEAD` resolves, but names no commit
+            raise UserError(
+                f"--base {printable(revision)}: there is no such revision{deepen or '; see `git log --all`'}"
+            )
         return Base(revision, commit)
     branch = _default_branch()
     commit = git_text("merge-base", "HEAD", branch)
@@ -119,8 +144,9 @@ def _default_branch() -> str:
 def model_stage(stages: Mapping[str, Any]) -> tuple[str, str] | None:
     """The stage of a `dvc.lock` that wrote the model folder, and the folder's hash; None if there is none."""
     for name, stage in stages.items():
-        for out in stage.get("outs") or ():
-            if out.get("path") == layout.MODEL.as_posix():
+        outs = stage.get("outs") or []
+        for out in outs if isinstance(outs, list) else []:
+            if isinstance(out, dict) and out.get("path") == layout.MODEL.as_posix():
                 return str(name), str(out.get("md5"))
     return None
 
@@ -136,11 +162,18 @@ def base_model(base: Base, *, reproduce: bool) -> Iterator[tuple[Path, str] | No
     Raises:
         NoModelError: It cannot be had.
     """
-    stage = model_stage(base.lock())
+    try:
+        stages = base.lock()
+    except UserError as error:
+        raise NoModelError(str(error)) from None
+    stage = None if stages is None else model_stage(stages)
+    if stages is not None and stage is None:
+        raise NoModelError(f"{LOCK} of {base.commit[:9]} names no {layout.MODEL}")
     if stage is None:
         yield None
         return
-    with _scratch("base") as folder:
+    with scratch_folder(WORKSHOP) as scratch:
+        folder = scratch.resolve()
         target, source = folder / "model", "dvc"
         if not _from_dvc(base, target):
             if not reproduce:
@@ -205,30 +238,6 @@ def _environment() -> dict[str, str]:
     """Our environment without what ties it to this project's virtual environment and tracking server."""
     own = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME", "MLFLOW_TRACKING_URI", "DVC_ROOT"}
     return {name: value for name, value in os.environ.items() if name not in own and not name.startswith("GIT_")}
-
-
-@contextmanager
-def _scratch(prefix: str) -> Iterator[Path]:
-    """A folder of this process below the project; what a killed one left is removed by the next."""
-    WORKSHOP.mkdir(parents=True, exist_ok=True)
-    for left in WORKSHOP.iterdir():
-        if not _runs(left.name.split("-")[1]):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(mkdtemp(prefix=f"{prefix}-{os.getpid()}-", dir=WORKSHOP)).resolve()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def digest(content: bytes | None) -> str | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy.typing as npt
 import polars as pl
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from slipway import layout
 from slipway.encoding import target_of
@@ -67,12 +69,11 @@ def load_candidate() -> Candidate:
 
 
 def data_hash(content: bytes | None) -> str | None:
-    """The hash of the data in a `data.dvc`; None if there is none."""
-    from ruamel.yaml import YAML
-
-    outs = (YAML(typ="safe").load((content or b"").decode()) or {}).get("outs") or [{}]
-    found = outs[0].get("md5")
-    return None if found is None else str(found)
+    """The hash of the data in a `data.dvc`; None if there is none in it."""
+    try:
+        return str(YAML(typ="safe").load((content or b"").decode())["outs"][0]["md5"])
+    except (YAMLError, LookupError, TypeError, ValueError):
+        return None
 
 
 def refuse_foreign(path: Path) -> None:
@@ -81,8 +82,11 @@ def refuse_foreign(path: Path) -> None:
     Raises:
         UserError: It is missing, or another one.
     """
-    stages = read_yaml(LOCK).get("stages", {}) if LOCK.exists() else {}
-    outs = {out["path"]: out.get("md5") for stage in stages.values() for out in stage.get("outs") or ()}
+    try:
+        stages = read_yaml(LOCK)["stages"].values() if LOCK.exists() else ()
+        outs = {out["path"]: out.get("md5") for stage in stages for out in stage.get("outs") or ()}
+    except (AttributeError, LookupError, TypeError):
+        raise UserError(f"{LOCK}: damaged; restore it from git, or run `make repro`") from None
     if path.as_posix() not in outs:
         raise UserError(f"{LOCK}: says nothing of {path}; run `make repro`")
     if not path.exists():

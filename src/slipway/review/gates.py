@@ -5,7 +5,7 @@ groups or bins, fails or passes only where its interval says so, and is undecide
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from slipway.params import Bound, Gates
 from slipway.predictor import GOLDEN, Predictor
 from slipway.review.compare import Measured
 from slipway.review.verdict import Difference, Gate, Status
+from slipway.suites import Status as CheckStatus
 from slipway.values import number_text
 
 Found = Mapping[str, Measured]
@@ -222,15 +223,18 @@ def parity_gate(predictor: Predictor, export: Mapping[str, Any]) -> Gate:
     told = predictor.predict(golden["rows"]).values
     # The scale of regression is that of export: the tolerance is in standard deviations of the predictions.
     scale = float(np.std(answers)) if predictor.signature.task == "regression" else 1.0
-    now = float(np.abs(told - answers.reshape(told.shape)).max(initial=0.0)) / (scale or 1.0)
+    now = float(np.max(np.abs(told - answers.reshape(told.shape)), initial=0.0)) / (scale or 1.0)
     rows = f"{parity['rows']:,} training rows and {len(answers)} golden ones"
     what = f"the greatest difference of the model file from the fitted pipeline on {rows}"
-    return limit_gate("parity", what, "export.tolerance", max(parity["difference"], now), parity["tolerance"])
+    worst = float(np.max([parity["difference"], now]))  # NaN if one is, which fails
+    return limit_gate("parity", what, "export.tolerance", worst, parity["tolerance"])
 
 
 def suite_gate(suite: str, checks: Sequence[Mapping[str, Any]]) -> Gate:
     """Whether every check of a suite passed; one that could not run, and must, leaves the suite undecided."""
     gate = parameter = f"suites.{suite}"
+    if not all(check["status"] in get_args(CheckStatus) and isinstance(check["required"], bool) for check in checks):
+        raise ValueError("a check of a suite has an outcome that is none")
     unable = [check for check in checks if check["status"] == "error"]
     for outcome, words, found in (
         ("fail", "failed", [check for check in checks if check["status"] == "failed"]),

@@ -147,6 +147,9 @@ def _not_worse(settings: NotWorse, comparison: Comparison, opponent: Opponent) -
         return
     for name, margin in settings.margins.items():
         yield gates.uncompared(name, margin, opponent.why, "not applicable" if opponent.first else "undecided")
+    if not settings.margins and not opponent.first:  # that nothing can be compared counts even where no metric is
+        where = "gates.not_worse.margins"
+        yield Gate(name="not_worse", status="undecided", reason=opponent.why, parameter=where)
 
 
 def _fairness(

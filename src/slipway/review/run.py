@@ -114,7 +114,7 @@ def refuse_incomparable(base: Base, schema: Schema, split: Split, signature: Sig
         if old != new:
             raise UserError(f"{what} changed from {_listed(old)} to {_listed(new)}")
     try:
-        old_split = Split.model_validate(base.mapping(layout.PARAMS).get("split") or {})
+        old_split = Split.model_validate(_split_of_the_run(base))
     except ValidationError as error:
         raise UserError(f"{layout.PARAMS} of {base.revision}: split.{describe(error)}") from None
     if old_split != split:
@@ -127,6 +127,15 @@ def refuse_incomparable(base: Base, schema: Schema, split: Split, signature: Sig
             f"column {moved[0]!r} changed, which decides on which side of the split a row is; an `id` in "
             f"{layout.SCHEMA} keeps rows on their side whatever becomes of the columns"
         )
+
+
+def _split_of_the_run(base: Base) -> Any:
+    """The settings by which the base's rows were divided when its model was trained."""
+    for stage in (base.lock() or {}).values():
+        settings = (stage.get("params") or {}).get(layout.PARAMS.name) or {}
+        if "split" in settings:
+            return settings["split"]
+    raise UserError(f"dvc.lock of {base.revision} does not say how its rows were divided")
 
 
 def _key(schema: Schema, strategy: str) -> dict[str, Any]:

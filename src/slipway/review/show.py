@@ -6,9 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from slipway.files import write_json
+from slipway.files import printable, write_json
 from slipway.review.verdict import Comparison, Verdict
-from slipway.summary import printable, screen
+from slipway.summary import screen
 from slipway.values import number_text
 
 EXIT = {"pass": 0, "fail": 1, "undecided": 2}
@@ -50,7 +50,8 @@ def _print(console: Console, verdict: Verdict) -> None:
         table.add_row(printable(gate.name), status, printable(reason), style=STYLES[status])
     console.print(table)
     console.print(
-        f"\nbase: {verdict.base.revision} {verdict.base.commit[:9]}, {verdict.base.note or verdict.base.source}"
+        f"\nbase: {printable(verdict.base.revision)} {verdict.base.commit[:9]}, "
+        f"{printable(verdict.base.note or verdict.base.source)}"
     )
     console.print(f"verdict: {verdict.verdict}: {printable(verdict.reason)}", style=STYLES[verdict.verdict])
 

@@ -41,7 +41,10 @@ def to_onnx(pipeline: Pipeline, features: int) -> bytes:
         target_opset=OPSETS,
         name="model",
     )
-    return bytes(model.SerializeToString())
+    imports = sorted(model.opset_import, key=lambda entry: str(entry.domain))  # skl2onnx has them in any order
+    del model.opset_import[:]
+    model.opset_import.extend(imports)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def reference(pipeline: Pipeline, matrix: Matrix, task: str) -> Values:

@@ -60,13 +60,19 @@ def largest(values: Iterable[Any]) -> float | None:
     return max((float(value) for value in values if value is not None and np.isfinite(value)), default=None)
 
 
-def custom(check: Any, name: str, measure: Callable[[Any], float], holds: Callable[[float], bool]) -> Made:
-    """Give a check a condition of our own: what is measured of its value, and whether that is allowed."""
+def custom(
+    check: Any,
+    name: str,
+    measure: Callable[[Any], float],
+    holds: Callable[[float], bool],
+    where: Callable[[Any], str] = lambda _: "",
+) -> Made:
+    """Give a check a condition of our own: what is measured of its value, whether that is allowed, where it is."""
 
     def judge(value: Any) -> Any:
         found = measure(value)
         category = ConditionCategory.PASS if holds(found) else ConditionCategory.FAIL
-        return ConditionResult(category, f"Found {found:.4g}")
+        return ConditionResult(category, f"Found {found:.4g}{where(value)}")
 
     return check.add_condition(name, judge), measure
 
@@ -90,6 +96,16 @@ def brier_skill(shares: Mapping[str, float]) -> Callable[[Any, Any, Any], float]
 def variants(value: Any) -> int:
     """How many columns have strings that differ in case or punctuation only."""
     return sum(bool(found) for found in value["columns"].values())
+
+
+def spellings(value: Any) -> str:
+    """The columns with variants, and some of these."""
+    found = [
+        f"{column!r} has {', '.join(repr(entry['variant']) for entry in each)}"
+        for column, groups in value["columns"].items()
+        for each in [*groups.values()][:1]
+    ]
+    return ": " + "; ".join(found[:3]) if found else ""
 
 
 def degradation(value: Any) -> float | None:
@@ -123,7 +139,11 @@ def data_checks(job: Job) -> dict[str, Callable[[Any], Made]]:
             lambda v: v["percent_of_conflicting_samples"],
         ),
         "max_string_variants": lambda x: custom(
-            checks.StringMismatch(**how), f"Columns with string variants are at most {x}", variants, lambda v: v <= x
+            checks.StringMismatch(**how),
+            f"Columns with string variants are at most {x}",
+            variants,
+            lambda v: v <= x,
+            spellings,
         ),
         "max_predictive_power": lambda x: (
             checks.FeatureLabelCorrelation(**how).add_condition_feature_pps_less_than(x),
@@ -313,7 +333,7 @@ def main(folder: Path) -> None:
     html.unlink(missing_ok=True)
     SuiteResult(job["title"], results).save_as_html(str(html), as_widget=False, unique_id="slipway")
     seen: dict[str, str] = {}
-    text = html.read_text(encoding="utf-8")
+    text = html.read_text(encoding="utf-8").replace("<head>", f"<head>\n<title>{job['title']}</title>", 1)
     html.write_text(IDS.sub(lambda match: seen.setdefault(match[0], f"i{len(seen)}"), text), encoding="utf-8")
 
 
