@@ -7,6 +7,7 @@ import polars as pl
 from slipway.predictor import Input, Statistics, Values
 
 PRIOR = 0.5  # rows added to every bin (Jeffreys), so that an empty one neither is infinite nor outweighs the others
+MANY = 0.05  # the share of the rows from which a single value is a bin of its own
 STRIDE = 2  # of the reference's quantiles at every 5 %, every second is an edge: deciles
 
 
@@ -63,9 +64,16 @@ def drift_from(reference: Input, rows: int, series: pl.Series) -> tuple[float, f
 def _deciles(statistics: Statistics) -> tuple[list[float], npt.NDArray[np.float64]]:
     """Shares of the rows up to each edge, and above the last; and the edges, each once.
 
-    Where one value has most of the rows, the deciles are all the same, and what lies beside it is a bin.
+    A value that many rows have is a bin of its own, or nobody would see it go elsewhere on the same side of an edge.
     """
-    known = dict(zip(statistics.quantiles, statistics.upto, strict=True))
-    edges = np.unique([*statistics.quantiles[STRIDE:-1:STRIDE], *statistics.quantiles[:1]])
-    shares = np.diff([0.0, *(known[edge] for edge in edges), 1.0]) * (1 - statistics.missing)
-    return shares.tolist(), edges
+    levels = np.linspace(0, 1, len(statistics.quantiles)).tolist()  # for a signature of an older version
+    known = zip(statistics.quantiles, statistics.upto or levels, statistics.under or levels, strict=True)
+    edges: dict[float, float] = {}
+    for place, (value, upto, under) in enumerate(known):
+        if upto - under > MANY:
+            edges |= {float(np.nextafter(value, -np.inf)): under, value: upto}
+        elif place % STRIDE == 0 and 0 < place < len(levels) - 1:
+            edges[value] = upto
+    ordered = sorted(edges)
+    shares = np.diff([0.0, *(edges[edge] for edge in ordered), 1.0]) * (1 - statistics.missing)
+    return shares.tolist(), np.array(ordered)

@@ -68,8 +68,13 @@ def _fit(name: str, column: Column, series: pl.Series, max_categories: int) -> I
     quantiles = series.cast(pl.Float64).quantile(QUANTILES)  # all at once: each alone would sort the column again
     known = tuple(q for q in quantiles if q is not None)
     ordered = series.drop_nulls().cast(pl.Float64).sort().to_numpy()
-    upto = np.searchsorted(ordered, np.array(known), side="right") / max(len(ordered), 1)
-    statistics = Statistics(missing=missing, quantiles=known, upto=tuple(float(f"{share:.10g}") for share in upto))
+    upto, under = (
+        tuple(
+            float(f"{place / max(len(ordered), 1):.10g}") for place in np.searchsorted(ordered, np.array(known), side)
+        )
+        for side in ("right", "left")
+    )
+    statistics = Statistics(missing=missing, quantiles=known, upto=upto, under=under)
     marker = series.null_count() > 0 and not common["constant"]
     return Input(**common, marker=marker, statistics=statistics)
 

@@ -38,6 +38,7 @@ class Statistics(_Frozen):
     missing: float
     quantiles: tuple[float, ...] = ()  # of the numbers, at 0, 5, ..., 100 %
     upto: tuple[float, ...] = ()  # the share of the numbers that are no greater than each of these
+    under: tuple[float, ...] = ()  # the share of those that are less
     shares: dict[str, float] = {}  # of the listed categories
 
 

@@ -55,3 +55,13 @@ def test_a_resample_counts_rows_as_often_as_it_holds_them():
 @pytest.mark.parametrize("rows", [1, 3, 9])
 def test_fewer_rows_than_bins_are_no_obstacle(rows):
     assert 0 <= error(BINARY, np.full((rows, 2), 0.5), np.zeros(rows, int)) <= 1
+
+
+def test_equal_predictions_share_a_bin_whatever_the_order_of_rows():
+    truth = np.repeat([0, 1], [700, 300])
+    constant = np.full(1000, 0.3)
+    assert error(BINARY, np.column_stack([1 - constant, constant]), truth) == pytest.approx(0, abs=1e-12)
+    two = np.where(np.arange(1000) % 2, 0.2, 0.8)
+    truth = np.concatenate([np.arange(5) < 4, np.arange(5) < 1]).astype(int).repeat(100)
+    order = np.argsort(two)[::-1]
+    assert error(BINARY, np.column_stack([1 - two[order], two[order]]), truth) == pytest.approx(0, abs=1e-12)

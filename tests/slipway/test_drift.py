@@ -67,3 +67,26 @@ def test_categories_move_and_new_ones_count():
 
 def test_chance_explains_less_of_more_rows():
     assert explained_by_chance(10, 100, 100) > explained_by_chance(10, 1000, 1000) > 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((1, 0.97), (1, 0.03)), ((1, 0.5), (1, 0.95)), ((5, 1.0), (0, 1.0)), ((100, 0.92), (100, 0.1))],
+)
+def test_mass_at_one_value_that_comes_or_goes_is_found(before, after):
+    def drawn(value: float, share: float, seed: int) -> pl.Series:
+        generator = np.random.default_rng(seed)
+        rest = generator.uniform(0, value, 5000) if value > 1 else np.zeros(5000)
+        return pl.Series("x", np.where(generator.random(5000) < share, value, rest))
+
+    learned = reference(drawn(*before, seed=0), "number")
+    index, chance = drift_from(learned, 5000, drawn(*after, seed=1))
+    assert index > 0.25 + chance
+    assert drift_from(learned, 5000, drawn(*before, seed=2))[0] < 0.25
+
+
+@pytest.mark.parametrize("ones", [1, 20, 500])
+def test_a_rare_value_is_no_drift_from_itself(ones):
+    series = pl.Series("x", [1.0] * ones + [0.0] * (50_000 - ones))
+    index, _ = drift_from(reference(series, "number"), 50_000, series)
+    assert index < 1e-6
