@@ -1,6 +1,8 @@
 """The verbs. Each imports what it runs when it runs, so that `slipway lock` and `--help` answer at once."""
 
+import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -124,7 +126,14 @@ def review(
     from slipway.review.show import EXIT, VERDICT, show, write
 
     (out / VERDICT).unlink(missing_ok=True)  # or a review that cannot be made would leave the last one's verdict
-    verdict = run_review(base, reproduce=reproduce)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the base's worktree does not outlive it
+    try:
+        verdict = run_review(base, reproduce=reproduce)
+    except (UserError, OSError):
+        raise
+    except Exception:  # a mistake of ours; Python's own exit code, 1, would say that the model failed
+        traceback.print_exc()
+        raise typer.Exit(EXIT["undecided"]) from None
     write(verdict, out)
     show(verdict)
     raise typer.Exit(EXIT[verdict.verdict])

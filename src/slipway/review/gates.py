@@ -1,7 +1,8 @@
 """The gates: each looks at one side of the candidate and says pass, fail, undecided or not applicable, and why.
 
-Absolute limits are held against the value on the holdout. What is compared with the base, and what is estimated from
-groups or bins, fails or passes only where its interval says so, and is undecided in between.
+Absolute limits are held against the value on the holdout. What is compared with the base passes or fails only where its
+interval says so. What is estimated from groups or bins passes where its value does, fails where its whole interval is
+beyond the limit, and is undecided in between.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
