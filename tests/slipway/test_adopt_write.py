@@ -25,7 +25,7 @@ def proposal(**changes: Any) -> Proposal:
     metrics, worst = {"r2": Gate(Bound(min=0.25), "0.5 ± 0.1")}, {"mae": Gate(Bound(max=12), "9: the worst")}
     slices = (Slice(column="a: b"), Slice(column="größe", bins=(1, 2.5)))
     return Proposal(
-        **{"split": Split(salt="7"), "slices": slices, "min_holdout_rows": 20, "min_gain": 0.05}
+        **{"split": Split(salt="7"), "slices": slices, "min_holdout_rows": 20, "min_gain": 0.05, "min_class_auc": None}
         | {"metrics": metrics, "worst_slice": worst, "margins": {"r2": Limit(0.02, "a tenth")}}
         | {"fairness": {"error": Limit(0.3, "0.2 (sex)")}}
         | changes
@@ -43,7 +43,7 @@ def test_the_data_part_of_the_settings_is_replaced_and_nothing_else(tmp_path):
     assert (params.gates.fairness.error, params.gates.fairness.selection_rate) == (0.3, None)
     changed = [line[2:].strip() for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
     metrics = ("roc_auc", "f1", "log_loss", "balanced_accuracy", "r2", "mae")
-    parts = ("salt", "- ", "bins:", *metrics, "min_holdout_rows", "min_gain", "error")
+    parts = ("salt", "- ", "bins:", *metrics, "min_holdout_rows", "min_gain", "min_class_auc", "error")
     assert all(line.startswith(parts) for line in changed)
     assert "r2: {min: 0.25} # 0.5 ± 0.1" in changed
 

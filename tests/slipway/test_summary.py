@@ -170,7 +170,7 @@ def test_regression_has_its_own_metrics_and_numbers_of_any_size(run: Path, capsy
     write_text(layout.PARAMS, "gates: {metrics: {rmse: {max: 60000}}}")
     assert show() == 0
     out = capsys.readouterr().out
-    assert re.search(r"rmse +54,321 .* ≤ 60000 +pass", out)
+    assert re.search(r"rmse +54,321 .* ≤ 60,000 +pass", out)
     assert re.search(r"mae +12\.35 ", out)
     assert re.search(r"mape +3\.000e\+08 ", out)
     assert "Positive from" not in out

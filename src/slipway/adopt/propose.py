@@ -54,6 +54,7 @@ class Proposal:
     margins: Mapping[str, Limit]
     fairness: Mapping[str, Limit]
     min_gain: float
+    min_class_auc: float | None
     min_holdout_rows: int
 
 
@@ -235,6 +236,27 @@ def propose_gain(task: Task, trial: Trial) -> float:
     else:
         gain = (trial.model["roc_auc"][0] - 0.5) / 0.5
     return float(f"{min(max(gain / 2, 0.0), 0.1):.1g}")
+
+
+def propose_class_auc(task: Task, trial: Trial, classes: int, held: int) -> float | None:
+    """How well every class must be told from the rest: as the worst in cross-validation less three standard errors.
+
+    The errors are those of as many rows as will be held out, for ranks by chance (Mann and Whitney, 1947). None where
+    that leaves less than one half, which is no demand.
+    """
+    if task == "regression":
+        return 0.55
+    floors = []
+    for code in [1] if task == "binary" else range(classes):
+        mine = trial.truth == code
+        share = float(mine.mean())
+        if 0 < share < 1:
+            ranks = pl.Series(trial.prediction.values[:, code]).rank().to_numpy()
+            wins = ranks[mine].sum() - mine.sum() * (mine.sum() + 1) / 2
+            auc = wins / (mine.sum() * (~mine).sum())
+            floors.append(auc - 3 / math.sqrt(12 * held * share * (1 - share)))
+    least = math.floor(100 * min(floors, default=0.0)) / 100
+    return min(least, 0.55) if least >= 0.5 else None
 
 
 def _reached(value: float, guess: float, spread: str = "", of: str = "") -> str:

@@ -73,6 +73,8 @@ def params_text(now: str, proposal: Proposal) -> str:
     slices = [_plain(cut.model_dump(exclude_none=True)) for cut in proposal.slices]
     _put(content, {"split": {"strategy": split.strategy, "salt": split.salt, "cutoff": cutoff}})
     suites = {"data": {"min_holdout_rows": proposal.min_holdout_rows}, "model": {"min_gain": proposal.min_gain}}
+    _put(content, {"suites": {"model": {}}})
+    content["suites"]["model"]["min_class_auc"] = proposal.min_class_auc  # empty leaves the check out
     _put(content, {"evaluate": {"slices": slices}, "suites": suites, "gates": {"not_worse": {}, "fairness": {}}})
     for key, gates in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
         content["gates"][key] = CommentedMap()
