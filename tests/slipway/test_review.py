@@ -165,3 +165,23 @@ def test_an_interrupted_review_leaves_nothing_behind(project):
     assert "Traceback" not in said
     assert len(git(project, "worktree", "list").splitlines()) == 1
     assert not (project / "reports/verdict.json").exists()
+
+
+def test_what_cannot_be_read_of_the_base_is_no_first_model(project):
+    sound = (project / "dvc.lock").read_text("utf-8")
+    for content in ("hello\n", "stages: []\n", "stages: {x: hello}\n", ""):
+        (project / "dvc.lock").write_text(content, "utf-8")
+        git(project, "commit", "-qam", "damaged")
+        (project / "dvc.lock").write_text(sound, "utf-8")
+        git(project, "commit", "-qam", "mended")
+        done = slipway(project, "review", "--base", "HEAD~1")
+        assert (done.returncode, done.stderr) == (2, ""), content
+        assert "damaged" in verdict(project)["base"]["note"]
+
+
+def test_a_review_that_cannot_be_made_leaves_no_earlier_verdict(project):
+    assert slipway(project, "review", "--base", "HEAD").returncode == 0
+    done = slipway(project, "review", "--base", "^HEAD")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "there is no such revision" in done.stderr
+    assert not (project / "reports/verdict.json").exists()
