@@ -32,15 +32,17 @@ def write(root: Path, path: str, text: str) -> Path:
 
 
 def copy_project(root: Path) -> Path:
-    """Put the project as it is now, without what git ignores, into a new repository; it shares the environment."""
+    """Put the project as it is now, without what git ignores, into a new repository; it shares the environments."""
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in listed.split("\0")[:-1]:
         if (ROOT / name).is_file():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
     git(root, "init", "-q")
-    write(root, ".git/info/exclude", ".venv\n")
-    (root / ".venv").symlink_to(ROOT / ".venv")
+    write(root, ".git/info/exclude", ".venv\n.tools\n")
+    (ROOT / ".tools").mkdir(exist_ok=True)
+    for folder in (".venv", ".tools"):  # gigabytes, were each copy to have its own
+        (root / folder).symlink_to(ROOT / folder)
     git(root, "add", "-A")
     git(root, "commit", "-qm", "project")
     return root
