@@ -17,9 +17,15 @@ def git(root: Path, *command: str) -> str:
     return subprocess.run(["git", *identity, *command], cwd=root, check=True, capture_output=True, text=True).stdout
 
 
-def slipway(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def dvc(root: Path, *words: str) -> str:
+    """Run DVC in a folder; it must succeed."""
+    command = [sys.executable, "-m", "dvc", *words]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+def slipway(root: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command line in a folder."""
-    command = [sys.executable, "-m", "slipway", *words]
+    command = [sys.executable, "-m", "slipway", *map(str, words)]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 

@@ -73,7 +73,7 @@ def model() -> Predictor:
 
 def predict(frame: pl.DataFrame) -> Prediction:
     """What the exported file says of prepared rows."""
-    return model().predict(columns_of(frame, [column.name for column in model().signature.inputs]))
+    return model().predict(columns_of(frame, model().signature.names))
 
 
 @cache

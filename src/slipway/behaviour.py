@@ -32,7 +32,7 @@ def first_metric(predictor: Predictor, frame: pl.DataFrame, truth: npt.NDArray[A
     """The task's first metric on the n rows of a prepared table; `truth` as `encoding.target_of` gives it."""
     signature = predictor.signature
     name = METRICS[signature.task][0]
-    prediction = predictor.predict(columns_of(frame, [column.name for column in signature.inputs]))
+    prediction = predictor.predict(columns_of(frame, signature.names))
     return Scorer(signature.task, truth, prediction, len(signature.classes), [name]).point()[name]
 
 
@@ -77,8 +77,7 @@ def expectation(predictor: Predictor, frame: pl.DataFrame) -> Values:
 
     For three classes and more it is the probability of the last.
     """
-    names = [column.name for column in predictor.signature.inputs]
-    values = predictor.predict(columns_of(frame, names)).values
+    values = predictor.predict(columns_of(frame, predictor.signature.names)).values
     return values if values.ndim == 1 else values[:, -1]
 
 
@@ -150,15 +149,14 @@ def _made_up(column: Input, generator: np.random.Generator) -> Any:
 
 def largest_difference(predictor: Predictor, one: pl.DataFrame, other: pl.DataFrame) -> float:
     """The greatest difference between the predictions for two tables of the same n rows."""
-    names = [column.name for column in predictor.signature.inputs]
-    told = [predictor.predict(columns_of(frame, names)).values for frame in (one, other)]
+    told = [predictor.predict(columns_of(frame, predictor.signature.names)).values for frame in (one, other)]
     return float(np.abs(told[0] - told[1]).max(initial=0.0))
 
 
 def single_row_ms(predictor: Predictor, frame: pl.DataFrame, repeats: int = 200) -> tuple[float, float]:
     """How long one row takes, in milliseconds: median and 95th percentile over the first rows of a table, warm."""
-    names = [column.name for column in predictor.signature.inputs]
-    rows = [frame[row % frame.height].select(names).to_dict(as_series=False) for row in range(repeats)]
+    frame = frame.select(predictor.signature.names)
+    rows = [frame[row % frame.height].to_dict(as_series=False) for row in range(repeats)]
     elapsed = []
     for row in [rows[0], *rows]:
         start = time.perf_counter()

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+PIPELINE = Path("dvc.yaml")
+LOCK = Path("dvc.lock")
 DATA = Path("data")
 DATA_DVC = Path("data.dvc")
 PARAMS = Path("params.yaml")
@@ -24,3 +26,4 @@ SLICES = REPORTS / "slices.json"
 TIMING = REPORTS / "timing.json"
 PLOTS = REPORTS / "plots"
 SUITES = REPORTS / "suites"
+SUITE_REPORTS = {name: SUITES / f"{name}.json" for name in ("data", "model")}

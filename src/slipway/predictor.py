@@ -101,6 +101,11 @@ class Signature(_Frozen):
     model: ModelFile | None = None
 
     @property
+    def names(self) -> list[str]:
+        """The names of the inputs, in order."""
+        return [column.name for column in self.inputs]
+
+    @property
     def features(self) -> tuple[str, ...]:
         """The names of the matrix columns, in order."""
         return tuple(name for column in self.inputs for name in column.features)

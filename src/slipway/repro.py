@@ -18,7 +18,7 @@ from slipway.schema import load_schema
 from slipway.settings import read_yaml
 from slipway.settings_check import check_settings
 
-PIPELINE, LOCKS = Path("dvc.yaml"), Path(".dvc/tmp/rwlock")
+LOCKS = Path(".dvc/tmp/rwlock")
 
 
 def repro(words: Sequence[str] = ()) -> None:
@@ -33,8 +33,8 @@ def repro(words: Sequence[str] = ()) -> None:
     """
     # Stages are started as `python`; it must be this one even where the environment's folder is not on the path.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    if not PIPELINE.exists():
-        raise UserError(f"{PIPELINE}: no such file; run from the project's root")
+    if not layout.PIPELINE.exists():
+        raise UserError(f"{layout.PIPELINE}: no such file; run from the project's root")
     check_settings(load_params(), load_schema())  # before DVC removes the results of a stage that cannot run
     if LOCKS.exists() and not LOCKS.stat().st_size:
         LOCKS.unlink()  # DVC was killed while it wrote this, and would never start again
@@ -46,7 +46,7 @@ def repro(words: Sequence[str] = ()) -> None:
         _dvc(heard, "repro", "--pull", *words)
         # With --pull, DVC takes a stage whose results are missing for unchanged and brings back what its cache holds,
         # but not the reports that git holds: after a stage was killed they would stay away. Without it misses them.
-        if not all(path.exists() for path in reports(PIPELINE)):
+        if not all(path.exists() for path in reports(layout.PIPELINE)):
             _dvc(heard, "repro", *words)
 
 

@@ -16,7 +16,6 @@ from slipway.files import printable, read_report, undamaged
 from slipway.metrics import HIGHER_IS_BETTER, METRICS
 from slipway.params import Bound, Params, load_params
 
-SUITES = ("data", "model")
 SHOWN = 10  # failed checks and warnings of each kind; the reports hold them all
 STATUSES = {"passed": "passed", "failed": "failed", "warned": "warned", "error": "could not run"}
 STYLES = {"passed": "green", "failed": "bold red", "warned": "yellow", "error": "bold red"}
@@ -65,7 +64,7 @@ def collect(params: Params) -> dict[str, Any]:
         read_report(path)
         for path in (layout.SPLIT_REPORT, layout.TRAINING_REPORT, layout.EXPORT_REPORT, layout.METRICS, layout.SLICES)
     )
-    suites = {name: read_report(layout.SUITES / f"{name}.json") for name in SUITES}
+    suites = {name: read_report(path) for name, path in layout.SUITE_REPORTS.items()}
     with undamaged():
         judged = _metrics(metrics["holdout"], training["cross_validation"], params.gates.metrics, training["task"])
         outcome = {name: _suite(suite["checks"]) for name, suite in suites.items()}
@@ -163,7 +162,7 @@ def _print(console: Console, summary: dict[str, Any]) -> None:
             text = f"  {STATUSES[check['status']]}: {check['name']}{value}, expected {check['condition']}{message}"
             _line(console, text, STYLES[check["status"]])
         if len(suite["notable"]) > SHOWN:
-            _line(console, f"  and {len(suite['notable']) - SHOWN} more in {layout.SUITES / name}.json")
+            _line(console, f"  and {len(suite['notable']) - SHOWN} more in {layout.SUITE_REPORTS[name]}")
     console.print()
     _line(console, f"Reports: {layout.METRICS}, {layout.SLICES}, {layout.SUITES}/")
     _line(console, "Plots: `make plots`")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import copy_project, git, slipway
+from helpers import copy_project, dvc, git, slipway
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +17,15 @@ def ran(tmp_path_factory) -> Path:
     git(root, "add", "-A")
     git(root, "commit", "-qm", "run", "--allow-empty")
     git(root, "branch", "-M", "main")
+    return root
+
+
+@pytest.fixture
+def pulled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project as it is now, not run, in a repository of its own, with its data; the test runs in it."""
+    root = copy_project(tmp_path / "project")
+    monkeypatch.chdir(root)
+    dvc(root, "pull", "-q", "data.dvc")
     return root
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from examples import churn, diabetes
 
-from helpers import copy_project, git
+from helpers import copy_project, dvc, git, slipway
 from slipway.adopt import adopt
 from slipway.adopt.infer import Wishes
 from slipway.delivery.data import version_data
@@ -32,17 +32,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def dvc(root: Path, *words: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, check=True, capture_output=True)
-
-
-def slipway(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of this project's in the current folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "slipway", *map(str, words)], capture_output=True, text=True, check=False
-    )
-
-
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     churn(400).with_columns(pl.col("joined").dt.date()).write_csv(tmp_path / "kündigungen 2024.csv", separator=";")
@@ -59,7 +48,7 @@ def status(project: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_table_becomes_the_data_of_the_project(project, table, tmp_path):
-    done = slipway("adopt", table, "--target", "churned", "--sensitive", "city")
+    done = slipway(Path(), "adopt", table, "--target", "churned", "--sensitive", "city")
     assert (done.returncode, done.stderr) == (0, "")
     assert "the positive class is 'yes'" in done.stdout
     assert "make repro" in done.stdout
@@ -158,7 +147,7 @@ def test_an_interruption_while_deciding_changes_nothing(project, table):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(project, table, words, message):
-    done = slipway("adopt", *(word.format(table=table) for word in words))
+    done = slipway(Path(), "adopt", *(word.format(table=table) for word in words))
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -197,6 +186,6 @@ def test_an_adopted_table_runs_to_the_end(project, tmp_path, classes):
     (tmp_path / "t.csv").write_bytes(frame.write_csv(separator=";").encode("latin-1"))
     adopt(tmp_path / "t.csv", Wishes("Ziel!"))
     dvc(project, "repro", "-q")
-    told = slipway("summary")
+    told = slipway(Path(), "summary")
     assert told.returncode == 0, told.stdout
     assert (project / "artifacts/model/model.onnx").exists()

@@ -14,26 +14,12 @@ from typing import Any
 import pytest
 from examples import churn, diabetes
 
-from helpers import copy_project, git
+from helpers import dvc, git
 from slipway.adopt import adopt
 from slipway.adopt.infer import Wishes
 from slipway.adopt.show import show
 from slipway.errors import UserError
 from slipway.settings import read_yaml
-
-
-def dvc(root: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "dvc", *words]
-    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project as it is now, in a repository of its own, with its data, where the test runs."""
-    root = copy_project(tmp_path / "project")
-    monkeypatch.chdir(root)
-    dvc(root, "pull", "-q", "data.dvc")
-    return root
 
 
 @pytest.fixture
@@ -66,12 +52,12 @@ def is_added(root: Path) -> bool:
 
 
 def adopt_until(
-    project: Path, table: Path, reached: Callable[[Path], bool], stops: list[signal.Signals], *words: str
+    pulled: Path, table: Path, reached: Callable[[Path], bool], stops: list[signal.Signals], *words: str
 ) -> None:
     """Run `slipway adopt` in a process of its own and stop it as soon as it has come so far."""
     command = [sys.executable, "-m", "slipway", "adopt", str(table), "--target", "churned", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as running:
-        while running.poll() is None and not reached(project):
+        while running.poll() is None and not reached(pulled):
             time.sleep(0.002)
         assert running.poll() is None
         for stop in stops:  # as a terminal does: DVC is stopped too
@@ -79,12 +65,10 @@ def adopt_until(
     assert running.returncode != 0
 
 
-def in_shell(project: Path, command: str) -> None:
+def in_shell(pulled: Path, command: str) -> None:
     """Run what was printed as somebody does whose path does not hold the project's environment."""
     path = os.environ["PATH"].replace(f"{Path(sys.executable).parent}:", "")
-    subprocess.run(
-        ["sh", "-ec", command], cwd=project, check=True, capture_output=True, env=os.environ | {"PATH": path}
-    )
+    subprocess.run(["sh", "-ec", command], cwd=pulled, check=True, capture_output=True, env=os.environ | {"PATH": path})
 
 
 @pytest.mark.slow
@@ -97,66 +81,66 @@ def in_shell(project: Path, command: str) -> None:
     ],
 )
 def test_an_interruption_while_writing_leaves_everything_as_it_was(
-    project: Path, table: Path, reached: Callable[[Path], bool], stops: list[signal.Signals]
+    pulled: Path, table: Path, reached: Callable[[Path], bool], stops: list[signal.Signals]
 ) -> None:
-    before = state(project)
-    adopt_until(project, table, reached, stops)
-    assert state(project) == before
-    assert not list((project / ".dvc/tmp/adopt").iterdir())
+    before = state(pulled)
+    adopt_until(pulled, table, reached, stops)
+    assert state(pulled) == before
+    assert not list((pulled / ".dvc/tmp/adopt").iterdir())
 
 
-def test_a_remote_that_cannot_be_reached_leaves_everything_as_it_was(project, table, tmp_path):
+def test_a_remote_that_cannot_be_reached_leaves_everything_as_it_was(pulled, table, tmp_path):
     (tmp_path / "bucket").write_text("not a folder")
-    dvc(project, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))
-    before = state(project)
+    dvc(pulled, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))
+    before = state(pulled)
     with pytest.raises(UserError, match=r"`dvc push .*` failed: .*; mend that and run it again"):
         adopt(table, Wishes("churned"))
-    assert state(project) == before
+    assert state(pulled) == before
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
-def test_a_full_disk_leaves_everything_as_it_was(project, table):
-    before = state(project)
-    (project / f".dvc/remote/..gitignore.{os.getpid()}").symlink_to("/dev/full")  # the last file's draft
+def test_a_full_disk_leaves_everything_as_it_was(pulled, table):
+    before = state(pulled)
+    (pulled / f".dvc/remote/..gitignore.{os.getpid()}").symlink_to("/dev/full")  # the last file's draft
     with pytest.raises(OSError, match="No space left on device"):
         adopt(table, Wishes("churned"))
-    assert state(project) == before
+    assert state(pulled) == before
 
 
-def test_where_no_data_was_none_is_left_behind(project, table):
-    dvc(project, "remote", "add", "-q", "--default", "elsewhere", "/dev/null")
-    for path in (project / "data").iterdir():
+def test_where_no_data_was_none_is_left_behind(pulled, table):
+    dvc(pulled, "remote", "add", "-q", "--default", "elsewhere", "/dev/null")
+    for path in (pulled / "data").iterdir():
         path.unlink()
-    (project / "data").rmdir()
+    (pulled / "data").rmdir()
     with pytest.raises(UserError, match="failed"):
         adopt(table, Wishes("churned"))
-    assert not (project / "data").exists()
+    assert not (pulled / "data").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reached", [is_placed, is_described])
-def test_an_adoption_that_was_killed_is_told_of_and_can_be_mended_in_two_ways(project, table, reached):
-    before = state(project)
-    adopt_until(project, table, reached, [signal.SIGKILL])
+def test_an_adoption_that_was_killed_is_told_of_and_can_be_mended_in_two_ways(pulled, table, reached):
+    before = state(pulled)
+    adopt_until(pulled, table, reached, [signal.SIGKILL])
     with pytest.raises(UserError, match=r"was killed while it wrote: .* --force, .*: git checkout HEAD") as refused:
         adopt(table, Wishes("churned"))
     assert "\n" not in str(refused.value)
-    in_shell(project, str(refused.value).rpartition(": ")[2])
-    assert state(project) == before
+    in_shell(pulled, str(refused.value).rpartition(": ")[2])
+    assert state(pulled) == before
 
-    adopt_until(project, table, reached, [signal.SIGKILL])
+    adopt_until(pulled, table, reached, [signal.SIGKILL])
     adopt(table, Wishes("churned"), force=True)
-    assert is_added(project)
-    assert not list((project / ".dvc/tmp/adopt").iterdir())
+    assert is_added(pulled)
+    assert not list((pulled / ".dvc/tmp/adopt").iterdir())
 
 
 @pytest.mark.parametrize("had_data", [True, False])
-def test_the_way_back_that_is_printed_leads_back(project, table, had_data, capsys):
-    before = state(project)
+def test_the_way_back_that_is_printed_leads_back(pulled, table, had_data, capsys):
+    before = state(pulled)
     if not had_data:
         for folder in ("data", ".dvc/cache"):
-            shutil.rmtree(project / folder)
-    with (project / "README.md").open("a") as file:
+            shutil.rmtree(pulled / folder)
+    with (pulled / "README.md").open("a") as file:
         file.write("mine\n")
     show(adopt(table, Wishes("churned")))
     told = capsys.readouterr().out
@@ -164,19 +148,19 @@ def test_the_way_back_that_is_printed_leads_back(project, table, had_data, capsy
         "data/, .dvc/remote/.gitignore, data.dvc, params.yaml, src/model/schema.yaml, and for git to carry 2 objects"
     )
     assert f"Written: {written}" in told
-    assert state(project) != before
-    in_shell(project, told.split("To go back to the last commit: ")[1])
-    after = state(project)
+    assert state(pulled) != before
+    in_shell(pulled, told.split("To go back to the last commit: ")[1])
+    after = state(pulled)
     assert after.pop("git") == " M README.md\n"  # what has nothing to do with it stays
     assert after == {name: value for name, value in before.items() if name != "git"}
 
 
-def test_another_task_lists_the_pipeline_too_and_the_same_again_nothing(project, tmp_path, capsys):
+def test_another_task_lists_the_pipeline_too_and_the_same_again_nothing(pulled, tmp_path, capsys):
     diabetes()[0].write_parquet(tmp_path / "d.parquet")
     show(adopt(tmp_path / "d.parquet", Wishes("progression")))
     assert "data.dvc, dvc.yaml, params.yaml" in capsys.readouterr().out
-    git(project, "add", "-A")
-    git(project, "commit", "-qm", "mine")
+    git(pulled, "add", "-A")
+    git(pulled, "commit", "-qm", "mine")
     show(adopt(tmp_path / "d.parquet", Wishes("progression")))
     told = capsys.readouterr().out
     assert "Written: data/\n" in told

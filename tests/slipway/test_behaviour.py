@@ -21,7 +21,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 def model_of(table, **settings) -> tuple[Predictor, pl.DataFrame, np.ndarray]:
     frame, schema = table()
     trained = train(frame, schema, quick(**settings))
-    names = [column.name for column in trained.signature.inputs]
+    names = trained.signature.names
     export(trained.pipeline, trained.signature, encode(trained.signature, columns_of(frame, names)), Export())
     return Predictor(layout.MODEL), frame, target_of(frame, schema)
 

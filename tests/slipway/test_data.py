@@ -1,99 +1,79 @@
 """`slipway data` as a person runs it, in a project of its own."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from helpers import copy_project, git
+from helpers import dvc, git, slipway
 from slipway.delivery.data import version_data
 from slipway.errors import UserError
 from slipway.settings import read_yaml
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project as it is now, in a repository of its own, with its data, where the test runs."""
-    root = copy_project(tmp_path / "project")
-    monkeypatch.chdir(root)
-    dvc(root, "pull", "-q", "data.dvc")
-    return root
+def status(pulled: Path) -> list[str]:
+    return git(pulled, "status", "--porcelain", "-uall").splitlines()
 
 
-def dvc(root: Path, *words: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, check=True, capture_output=True)
-
-
-def slipway_data() -> subprocess.CompletedProcess[str]:
-    """Run the command in the current folder."""
-    return subprocess.run([sys.executable, "-m", "slipway", "data"], capture_output=True, text=True, check=False)
-
-
-def status(project: Path) -> list[str]:
-    return git(project, "status", "--porcelain", "-uall").splitlines()
-
-
-def test_changed_data_is_versioned_and_only_its_objects_are_seen_by_git(project):
-    before = read_yaml(project / "data.dvc")
+def test_changed_data_is_versioned_and_only_its_objects_are_seen_by_git(pulled):
+    before = read_yaml(pulled / "data.dvc")
     version_data(Path())
-    assert not status(project)  # nothing had changed
-    (table,) = (project / "data").iterdir()
-    pl.read_parquet(table).head(9).write_parquet(project / "data/more.parquet")
-    done = slipway_data()
+    assert not status(pulled)  # nothing had changed
+    (table,) = (pulled / "data").iterdir()
+    pl.read_parquet(table).head(9).write_parquet(pulled / "data/more.parquet")
+    done = slipway(Path(), "data")
     assert "2 files" in done.stdout
-    lines = (project / ".dvc/remote/.gitignore").read_text().splitlines()
+    lines = (pulled / ".dvc/remote/.gitignore").read_text().splitlines()
     assert sum(line.startswith("!/files/md5/") for line in lines) == 3  # two files and the listing of the folder
-    after = read_yaml(project / "data.dvc")
+    after = read_yaml(pulled / "data.dvc")
     assert (after.get("meta"), after["outs"][0]["desc"]) == (before.get("meta"), before["outs"][0]["desc"])
-    assert len(status(project)) == 4  # data.dvc, .gitignore, the new file, the new listing
+    assert len(status(pulled)) == 4  # data.dvc, .gitignore, the new file, the new listing
 
 
-def test_data_that_breaks_the_contract_is_not_versioned(project):
-    (table,) = (project / "data").iterdir()
-    objects = sorted((project / ".dvc").glob("remote/files/md5/*/*"))
+def test_data_that_breaks_the_contract_is_not_versioned(pulled):
+    (table,) = (pulled / "data").iterdir()
+    objects = sorted((pulled / ".dvc").glob("remote/files/md5/*/*"))
     frame = pl.read_parquet(table)
     first, second, *_ = [name for name, dtype in frame.schema.items() if dtype.is_float()]
     frame.with_columns(pl.lit(-1e6).alias(first), pl.lit(1e9).alias(second)).write_parquet(table)
-    done = slipway_data()
+    done = slipway(Path(), "data")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert f"column {first!r}, row 1: -1000000.0 is below the minimum" in done.stderr
     assert f"column {second!r}, row 1: 1000000000.0 is above the maximum" in done.stderr
-    assert not status(project)
-    assert sorted((project / ".dvc").glob("remote/files/md5/*/*")) == objects
+    assert not status(pulled)
+    assert sorted((pulled / ".dvc").glob("remote/files/md5/*/*")) == objects
     frame.drop(first).write_parquet(table)
     with pytest.raises(UserError, match=f"column {first!r} is missing"):
         version_data(Path())
-    assert not list((project / ".dvc/tmp/data").iterdir())
+    assert not list((pulled / ".dvc/tmp/data").iterdir())
 
 
-def test_much_data_in_git_is_warned_of(project):
-    (project / "data/notes.txt").write_bytes(bytes(12 * 2**20))
-    assert "12 MB would travel in git, in .dvc/remote" in slipway_data().stderr
-    (project / "data/notes.txt").unlink()
-    assert "travel" not in slipway_data().stderr
+def test_much_data_in_git_is_warned_of(pulled):
+    (pulled / "data/notes.txt").write_bytes(bytes(12 * 2**20))
+    assert "12 MB would travel in git, in .dvc/remote" in slipway(Path(), "data").stderr
+    (pulled / "data/notes.txt").unlink()
+    assert "travel" not in slipway(Path(), "data").stderr
 
 
-def test_a_remote_elsewhere_needs_no_list_for_git(project, tmp_path):
+def test_a_remote_elsewhere_needs_no_list_for_git(pulled, tmp_path):
     (tmp_path / "bucket").mkdir()
-    dvc(project, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))
-    before = (project / ".dvc/remote/.gitignore").read_text()
+    dvc(pulled, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))
+    before = (pulled / ".dvc/remote/.gitignore").read_text()
     assert version_data(Path()).in_git is None
-    assert (project / ".dvc/remote/.gitignore").read_text() == before
+    assert (pulled / ".dvc/remote/.gitignore").read_text() == before
     assert len(list((tmp_path / "bucket").glob("files/md5/*/*"))) == 2
 
 
-def test_a_remote_that_cannot_be_reached_is_one_line(project, tmp_path):
+def test_a_remote_that_cannot_be_reached_is_one_line(pulled, tmp_path):
     (tmp_path / "bucket").write_text("not a folder")
-    dvc(project, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))
-    done = slipway_data()
+    dvc(pulled, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))
+    done = slipway(Path(), "data")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "error: `dvc push --quiet data.dvc` failed" in done.stderr
 
 
-def test_no_data_is_one_line(project):
-    for path in (project / "data").iterdir():
+def test_no_data_is_one_line(pulled):
+    for path in (pulled / "data").iterdir():
         path.unlink()
     with pytest.raises(UserError, match="no such file; run `make repro`"):
         version_data(Path())

@@ -29,7 +29,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def matrix_of(trained: Trained, frame: pl.DataFrame):
-    return encode(trained.signature, columns_of(frame, [column.name for column in trained.signature.inputs]))
+    return encode(trained.signature, columns_of(frame, trained.signature.names))
 
 
 class Doubled(BaseEstimator, TransformerMixin):

@@ -13,7 +13,7 @@ from dvc.repo import Repo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import git, write
+from helpers import dvc, git, write
 from slipway.delivery.lock import check, report
 from slipway.errors import UserError
 
@@ -47,10 +47,6 @@ FILES = {
     "tool.py": "tool\n",
     "data/rows.csv": "1,2\n",
 }
-
-
-def dvc(root: Path, *command: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *command], cwd=root, check=True, capture_output=True)
 
 
 def edit(path: str, old: str, new: str) -> Callable[[Path], None]:

@@ -39,7 +39,7 @@ def closure(path: Path) -> set[str]:
         seen.add(module)
         waiting.extend(imported(module))
     if ROOT / "src/slipway/suites/launch.py" in seen:
-        seen.add(ROOT / "src/slipway/suites/environment/run.py")
+        seen |= {*(ROOT / "src/slipway/suites/environment").glob("*.py")}
     return {module.relative_to(ROOT).as_posix() for module in seen}
 
 

@@ -2,7 +2,6 @@ import csv
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from sklearn import metrics as sk
 
+from helpers import dvc, git
 from slipway import layout, plots
 from slipway.errors import UserError
 from slipway.plots import PLOTS, plots_section, with_plots, write_plots
@@ -199,28 +199,21 @@ def test_importance_is_sorted_and_bounded(tmp_path: Path) -> None:
     assert (rows[0]["low"], rows[0]["high"]) == ("5.5", "6.5")
 
 
-def dvc(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=cwd, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.mark.parametrize("task", PLOTS)
 def test_dvc_draws_every_plot_of_two_revisions(task: Any, tmp_path: Path) -> None:
     # Given a repository with a committed run and another in the workspace
-    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
-    assert dvc("init", "--quiet", cwd=tmp_path).returncode == 0
+    git(tmp_path, "init", "--quiet")
+    dvc(tmp_path, "init", "--quiet")
     shutil.copytree(TEMPLATES, tmp_path / ".dvc" / "plots")
     reports = tmp_path / "reports"
     written(reports / "plots", task)
     stage = with_plots(f"stages:\n{EVALUATE}", task)
     (tmp_path / "dvc.yaml").write_text(stage, encoding="utf-8")
-    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    subprocess.run(["git", "add", "--all"], cwd=tmp_path, check=True)
-    subprocess.run(["git", *identity, "commit", "--quiet", "--message", "run"], cwd=tmp_path, check=True)
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "run")
     written(reports / "plots", task, seed=1)
 
-    shown = json.loads(dvc("plots", "diff", "HEAD", "--json", cwd=tmp_path).stdout)
+    shown = json.loads(dvc(tmp_path, "plots", "diff", "HEAD", "--json"))
 
     assert "errors" not in shown
     assert len(shown["data"]) == len(PLOTS[task])
@@ -231,7 +224,8 @@ def test_dvc_draws_every_plot_of_two_revisions(task: Any, tmp_path: Path) -> Non
 
     # When a template is missing, DVC says so instead
     shutil.rmtree(tmp_path / ".dvc" / "plots")
-    assert dvc("plots", "diff", "HEAD", cwd=tmp_path).returncode != 0
+    with pytest.raises(subprocess.CalledProcessError):
+        dvc(tmp_path, "plots", "diff", "HEAD")
 
 
 def test_the_pipeline_declares_the_plots_of_the_demo() -> None:

@@ -35,7 +35,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     trained = train(frame, schema, quick())
     layout.TRAINED.mkdir(parents=True)
     (layout.TRAINED / "pipeline.skops").write_bytes(pipeline_bytes(trained.pipeline))
-    names = [column.name for column in trained.signature.inputs]
+    names = trained.signature.names
     export(trained.pipeline, trained.signature, encode(trained.signature, columns_of(frame, names)), Export())
     layout.SCHEMA.parent.mkdir(parents=True)
     layout.SCHEMA.write_text("schema", encoding="utf-8")

@@ -9,7 +9,7 @@ from slipway.adopt.decide import Adoption, decide
 from slipway.adopt.infer import Wishes
 from slipway.adopt.transaction import all_or_nothing, changed, refuse_overwriting, way_back
 from slipway.adopt.write import data_dvc_text, params_text, schema_text
-from slipway.delivery.data import ADOPTED, ADOPTING, PIPELINE, default_remote, push_data
+from slipway.delivery.data import ADOPTED, ADOPTING, default_remote, push_data
 from slipway.files import console, scratch_folder, write_text
 from slipway.params import load_params
 from slipway.plots import with_plots
@@ -41,7 +41,7 @@ def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
         drafts = {
             layout.SCHEMA: schema_text(adoption),
             layout.PARAMS: params_text(layout.PARAMS.read_text(encoding="utf-8"), adoption.proposal),
-            PIPELINE: with_plots(PIPELINE.read_text(encoding="utf-8"), adoption.schema.target.task),
+            layout.PIPELINE: with_plots(layout.PIPELINE.read_text(encoding="utf-8"), adoption.schema.target.task),
             layout.DATA_DVC: data_dvc_text(adoption.origin),
         }
         for place, text in drafts.items():

@@ -49,7 +49,7 @@ def encoded(schema: Schema, frame: pl.DataFrame, max_categories: int) -> tuple[t
     """The inputs as training would learn them, and the matrix of the rows."""
     inputs = fit_inputs(schema, frame, max_categories)
     signature = Signature(task=schema.target.task, target="", missing=schema.missing, inputs=inputs, prior=())
-    return inputs, encode(signature, columns_of(frame, [column.name for column in inputs]))
+    return inputs, encode(signature, columns_of(frame, signature.names))
 
 
 def single_scores(schema: Schema, frame: pl.DataFrame) -> dict[str, float]:

@@ -15,8 +15,7 @@ from slipway.params import load_params
 from slipway.schema import load_schema
 from slipway.settings import read_yaml
 
-PIPELINE = Path("dvc.yaml")
-ADOPTED = (layout.SCHEMA, layout.PARAMS, PIPELINE, layout.DATA_DVC)  # what `slipway adopt` writes, besides data/
+ADOPTED = (layout.SCHEMA, layout.PARAMS, layout.PIPELINE, layout.DATA_DVC)  # what `slipway adopt` writes, besides data/
 ADOPTING, KEPT = Path(".dvc/tmp/adopt"), "before"  # where it works, and what it names the files that it replaces
 CHECKING = Path(".dvc/tmp/data")
 MUCH = 10 * 2**20  # bytes of raw data that one would rather not have in git

@@ -3,8 +3,9 @@
 import json
 import subprocess
 import tomllib
-from functools import cached_property
-from hashlib import md5
+from collections.abc import Iterable
+from functools import cached_property, partial
+from hashlib import file_digest, md5
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +70,28 @@ class GitTree:
     def hash(self, path: str) -> str | None:
         """DVC's hash of a file or folder, None if git does not track it or it is gone.
 
-        A file's is the MD5 of its bytes; a folder's is the MD5, with `.dir` appended, of the JSON list of its files'
-        hashes and relative paths, without those that `.dvcignore` names.
+        In a folder the files count that git tracks and `.dvcignore` does not name.
         """
         file = self.root / path
         if path in self.tracked:
-            return _md5(file.read_bytes()) if file.is_file() else None
-        inside = sorted(name.removeprefix(f"{path}/") for name in self._counted if name.startswith(f"{path}/"))
-        entries = [
-            {"md5": _md5((file / name).read_bytes()), "relpath": name} for name in inside if (file / name).is_file()
-        ]
-        return f"{_md5(json.dumps(entries).encode())}.dir" if entries else None
+            return file_hash(file) if file.is_file() else None
+        inside = [name.removeprefix(f"{path}/") for name in self._counted if name.startswith(f"{path}/")]
+        return folder_hash(file, [name for name in inside if (file / name).is_file()])
 
 
-def _md5(content: bytes) -> str:
-    return md5(content, usedforsecurity=False).hexdigest()
+def file_hash(path: Path) -> str:
+    """DVC's hash of a file: the MD5 of its bytes."""
+    with path.open("rb") as file:
+        return file_digest(file, _md5).hexdigest()
+
+
+def folder_hash(folder: Path, names: Iterable[str]) -> str | None:
+    """DVC's hash of a folder with these files, by their relative paths; None if there are none.
+
+    It is the MD5, with `.dir` appended, of the JSON list of their hashes and paths.
+    """
+    entries = [{"md5": file_hash(folder / name), "relpath": name} for name in sorted(names)]
+    return f"{_md5(json.dumps(entries).encode()).hexdigest()}.dir" if entries else None
+
+
+_md5 = partial(md5, usedforsecurity=False)

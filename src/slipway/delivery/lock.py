@@ -10,10 +10,11 @@ from pathlib import Path
 from posixpath import join, normpath
 from typing import Any, Literal
 
+from slipway import layout
 from slipway.delivery.gittree import GitTree
 from slipway.errors import UserError
 
-PIPELINE, LOCK = "dvc.yaml", "dvc.lock"
+PIPELINE, LOCK = str(layout.PIPELINE), str(layout.LOCK)  # as git names them
 SCHEMA = "2.0"  # of dvc.lock, as DVC 2 and 3 write it
 ABSENT = "(absent)"
 RERUN = "make repro"

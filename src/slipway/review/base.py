@@ -21,7 +21,6 @@ from slipway.files import console, printable, scratch_folder
 from slipway.settings import load
 from slipway.tools import find_uv
 
-PIPELINE, LOCK = Path("dvc.yaml"), Path("dvc.lock")
 WORKSHOP = Path(".dvc/tmp/review")  # on the project's own disk, ignored by git and DVC
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -96,12 +95,12 @@ class Base:
         Raises:
             UserError: It is damaged.
         """
-        content = self.mapping(LOCK)
+        content = self.mapping(layout.LOCK)
         if content is None:
             return None
         stages = content.get("stages")
         if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
-            raise UserError(f"{LOCK} of {self.revision}: damaged: it holds no stages")
+            raise UserError(f"{layout.LOCK} of {self.revision}: damaged: it holds no stages")
         return stages
 
 
@@ -168,7 +167,7 @@ def base_model(base: Base, *, reproduce: bool) -> Iterator[tuple[Path, str] | No
         raise NoModelError(str(error)) from None
     stage = None if stages is None else model_stage(stages)
     if stages is not None and stage is None:
-        raise NoModelError(f"{LOCK} of {base.commit[:9]} names no {layout.MODEL}")
+        raise NoModelError(f"{layout.LOCK} of {base.commit[:9]} names no {layout.MODEL}")
     if stage is None:
         yield None
         return

@@ -1,8 +1,6 @@
 """The candidate of a review: what the workspace has, if it is what `dvc.lock` says."""
 
-import json
 from dataclasses import dataclass
-from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +10,18 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from slipway import layout
+from slipway.delivery.gittree import file_hash, folder_hash
 from slipway.encoding import target_of
 from slipway.errors import UserError
 from slipway.files import read_table
 from slipway.params import Params, load_params
 from slipway.predictor import Prediction, Predictor
-from slipway.review.base import LOCK, digest, git_text
+from slipway.review.base import digest, git_text
 from slipway.review.compare import score
 from slipway.review.verdict import Side
 from slipway.schema import Schema, load_schema
 from slipway.settings import read_yaml
 from slipway.settings_check import check_settings
-
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def load_candidate() -> Candidate:
         source="workspace",
         model=predictor.signature.model.sha256 if predictor.signature.model else None,
         data=data_hash(layout.DATA_DVC.read_bytes()) if layout.DATA_DVC.exists() else None,
-        lock=digest(LOCK.read_bytes()),
+        lock=digest(layout.LOCK.read_bytes()),
     )
     return Candidate(params, schema, predictor, holdout, truth, prediction, side)
 
@@ -83,26 +80,14 @@ def refuse_foreign(path: Path) -> None:
         UserError: It is missing, or another one.
     """
     try:
-        stages = read_yaml(LOCK)["stages"].values() if LOCK.exists() else ()
+        stages = read_yaml(layout.LOCK)["stages"].values() if layout.LOCK.exists() else ()
         outs = {out["path"]: out.get("md5") for stage in stages for out in stage.get("outs") or ()}
     except (AttributeError, LookupError, TypeError):
-        raise UserError(f"{LOCK}: damaged; restore it from git, or run `make repro`") from None
+        raise UserError(f"{layout.LOCK}: damaged; restore it from git, or run `make repro`") from None
     if path.as_posix() not in outs:
-        raise UserError(f"{LOCK}: says nothing of {path}; run `make repro`")
+        raise UserError(f"{layout.LOCK}: says nothing of {path}; run `make repro`")
     if not path.exists():
         raise UserError(f"{path}: no such file; run `make repro`")
-    if _hash(path) != outs[path.as_posix()]:
-        raise UserError(f"{path}: is not what {LOCK} names; run `make repro`")
-
-
-def _hash(path: Path) -> str:
-    """DVC's hash of a file or folder, as `slipway.delivery.gittree` documents it."""
-    if path.is_file():
-        found = md5(usedforsecurity=False)
-        with path.open("rb") as file:
-            for block in iter(lambda: file.read(BLOCK), b""):
-                found.update(block)
-        return found.hexdigest()
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    entries = [{"md5": _hash(file), "relpath": file.relative_to(path).as_posix()} for file in files]
-    return f"{md5(json.dumps(entries).encode(), usedforsecurity=False).hexdigest()}.dir"
+    inside = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+    if (folder_hash(path, inside) if path.is_dir() else file_hash(path)) != outs[path.as_posix()]:
+        raise UserError(f"{path}: is not what {layout.LOCK} names; run `make repro`")

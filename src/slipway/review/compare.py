@@ -26,7 +26,7 @@ def score(predictor: Predictor, holdout: pl.DataFrame) -> Prediction:
         UserError: The table lacks a column that the model needs, or a value that it can read, or what it predicts is
             not finite.
     """
-    names = [column.name for column in predictor.signature.inputs]
+    names = predictor.signature.names
     lacking = [name for name in names if name not in holdout.columns]
     if lacking:
         raise UserError(f"it needs column {lacking[0]!r}, which the data does not have")

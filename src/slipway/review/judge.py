@@ -20,7 +20,6 @@ from slipway.review.compare import Measured, OnSlice, differ, measure, scorer_of
 from slipway.review.verdict import Comparison, Gate, Side, SliceDifference, Status
 from slipway.slices import slice_masks, slices_of
 
-SUITES = ("data", "model")
 Found = Mapping[str, Measured]
 
 
@@ -55,7 +54,7 @@ def judge(candidate: Candidate, opponent: Opponent) -> tuple[Comparison, list[Ga
     with undamaged():
         judged += [
             *gates.robustness_gates(candidate.predictor, rows, target_of(rows, candidate.schema), settings),
-            *(gates.suite_gate(name, read_report(layout.SUITES / f"{name}.json")["checks"]) for name in SUITES),
+            *(gates.suite_gate(name, read_report(path)["checks"]) for name, path in layout.SUITE_REPORTS.items()),
             gates.parity_gate(candidate.predictor, read_report(layout.EXPORT_REPORT)),
             *gates.budget_gates(candidate.predictor, rows, settings),
             gates.lock_gate(_lock_problems()),

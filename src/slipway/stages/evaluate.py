@@ -1,7 +1,6 @@
 """The fourth stage: the exported file, and nothing else, is scored on the holdout."""
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 from rich.progress import track
 
-from slipway import layout, tracking
+from slipway import behaviour, layout, tracking
 from slipway.encoding import columns_of, predictions_table, target_of
 from slipway.errors import UserError
 from slipway.files import console, read_report, read_table, replaced, write_json
@@ -24,7 +23,7 @@ from slipway.stages import started
 REPEATS = 5  # shuffles of a column for its permutation importance
 IMPORTANCE_ROWS = 5_000
 DIGITS = 10  # significant ones in reports; the last of a double differ between processors
-SINGLE_ROWS = 200  # single-row predictions that are timed
+BATCH_ROWS = 200  # that are timed
 
 
 def score(signature: Signature, truth: npt.NDArray[Any], prediction: Prediction, params: Evaluate) -> dict[str, Any]:
@@ -94,24 +93,14 @@ def importance(
 
 
 def timing(predictor: Predictor, frame: pl.DataFrame) -> dict[str, float]:
-    """How long predictions take on this machine, in milliseconds: one row (median, 95th percentile), and all rows."""
-    columns = frame.to_dict(as_series=False)
-
-    def elapsed(rows: Mapping[str, Any]) -> float:
-        start = time.perf_counter()
-        predictor.predict(rows)
-        return (time.perf_counter() - start) * 1e3
-
-    single = [
-        elapsed({name: values[row % frame.height :][:1] for name, values in columns.items()})
-        for row in range(SINGLE_ROWS)
-    ]
-    return {
-        "single_row_ms_median": float(np.median(single)),
-        "single_row_ms_p95": float(np.quantile(single, 0.95)),
-        "batch_rows": frame.height,
-        "batch_ms": elapsed(columns),
-    }
+    """How long predictions take on this machine, in milliseconds: one row (median, 95th percentile), and a batch."""
+    batch = frame.select(predictor.signature.names).head(BATCH_ROWS).to_dict(as_series=False)
+    median, upper = behaviour.single_row_ms(predictor, frame)
+    start = time.perf_counter()
+    predictor.predict(batch)
+    elapsed = (time.perf_counter() - start) * 1e3
+    rows = min(frame.height, BATCH_ROWS)
+    return {"single_row_ms_median": median, "single_row_ms_p95": upper, "batch_rows": rows, "batch_ms": elapsed}
 
 
 def main() -> None:
@@ -122,8 +111,7 @@ def main() -> None:
         predictor = Predictor(layout.MODEL, trusted=params.export.trusted)
         signature = predictor.signature
         frame = read_table(layout.HOLDOUT)
-        names = [column.name for column in signature.inputs]
-        columns = columns_of(frame, names)
+        columns = columns_of(frame, signature.names)
         truth = target_of(frame, schema)
         matrix = encode(signature, columns)
         prediction = predictor.predict_matrix(matrix)
@@ -139,7 +127,7 @@ def main() -> None:
         write_json(layout.METRICS, {"holdout": holdout})
         write_json(layout.SLICES, by_slice(frame, truth, prediction, signature, settings))
         # Of this machine rather than of the model, so no output of the stage: it would make every run differ.
-        write_json(layout.TIMING, timing(predictor, frame.select(names).head(SINGLE_ROWS)))
+        write_json(layout.TIMING, timing(predictor, frame))
         write_plots(layout.PLOTS, signature.task, signature.classes, truth, prediction, weights)
         tracking.record(tracking.training_run(params, training, holdout, layout.MODEL))
 

@@ -137,9 +137,8 @@ def main() -> None:
         params, signature = load_params(), load_signature(layout.TRAINED)
         content = (layout.TRAINED / "pipeline.skops").read_bytes()
         pipeline = load_pipeline(content, params.export.trusted)
-        names = [column.name for column in signature.inputs]
-        frame = read_table(layout.TRAIN, columns=names)
-        matrix = encode(signature, columns_of(frame, names))
+        frame = read_table(layout.TRAIN, columns=signature.names)
+        matrix = encode(signature, columns_of(frame, signature.names))
         model, report = export(pipeline, signature, matrix, params.export)
         write_golden(pipeline, signature)
         write_json(layout.EXPORT_REPORT, report)

@@ -64,7 +64,7 @@ def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
         inputs=inputs,
         prior=_prior(y, schema),
     )
-    matrix = encode(signature, columns_of(frame, [column.name for column in inputs]))
+    matrix = encode(signature, columns_of(frame, signature.names))
     if not matrix.shape[1]:
         raise UserError(f"{layout.TRAIN}: every feature is constant; there is nothing to learn from")
     pipeline = build(inputs, schema.target.task, params.train)

@@ -23,7 +23,7 @@ def main() -> None:
             holdout=read_table(layout.HOLDOUT),
             ordered=params.split.strategy == "time",
         )
-        write_suite(layout.SUITES / "data.json", "data", run_suite(job, layout.SUITES / "data.html"))
+        write_suite(layout.SUITE_REPORTS["data"], "data", run_suite(job, layout.SUITES / "data.html"))
 
 
 if __name__ == "__main__":

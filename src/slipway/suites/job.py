@@ -172,7 +172,7 @@ def by_chance(train: int, holdout: int, columns: int, classes: int) -> dict[str,
         return float(np.sqrt(chi2.isf(FALSE_ALARMS / compared, max(categories - 1, 1)) / max(train + holdout, 1)))
 
     label = cramer(1, classes) if classes else kolmogorov_smirnov(1)
-    return {
+    allowed = {
         "together": float(2 * norm.isf(FALSE_ALARMS) * np.sqrt((2 * tested + 1) / 12) / tested),
         "number": kolmogorov_smirnov(max(columns, 1)),
         "category": cramer(max(columns, 1), 10),
@@ -180,3 +180,4 @@ def by_chance(train: int, holdout: int, columns: int, classes: int) -> dict[str,
         "prediction": cramer(1, classes) if classes > 2 else kolmogorov_smirnov(1),
         "mean": float(norm.isf(FALSE_ALARMS / 2) / np.sqrt(max(holdout, 1))),
     }
+    return {what: float(f"{most:.3g}") for what, most in allowed.items()}  # the pages show every digit

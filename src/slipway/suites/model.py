@@ -38,7 +38,7 @@ def main() -> None:
             predictions=(outputs(out_of_fold, schema), outputs(read_table(layout.PREDICTIONS), schema)),
             shares=load_signature(layout.MODEL).prior if schema.target.classes else (),
         )
-        write_suite(layout.SUITES / "model.json", "model", run_suite(job, layout.SUITES / "model.html"))
+        write_suite(layout.SUITE_REPORTS["model"], "model", run_suite(job, layout.SUITES / "model.html"))
 
 
 if __name__ == "__main__":

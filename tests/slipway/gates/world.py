@@ -23,28 +23,29 @@ from slipway.stages.export import export, write_golden
 from slipway.stages.train import train
 from slipway.suites import Check, write_suite
 
-SETTINGS: dict[str, Any] = {
+COMMON: dict[str, Any] = {
     "train": {"folds": 2},
     "evaluate": {"slices": [{"column": "region"}], "min_slice_rows": 20},
+}
+BUDGET = {"single_row_ms": 15, "file_mb": 0.5}
+SETTINGS: dict[str, Any] = COMMON | {
     "gates": {
         "metrics": {"roc_auc": {"min": 0.8}, "log_loss": {"max": 0.6}},
         "worst_slice": {"balanced_accuracy": {"min": 0.65}},
         "not_worse": {"margins": {"roc_auc": 0.03, "log_loss": 0.05}},
         "fairness": {"selection_rate": 0.2, "true_positive_rate": 0.2, "false_positive_rate": 0.2, "error": 0.2},
         "calibration": 0.1,
-        "budget": {"single_row_ms": 15, "file_mb": 0.5},
+        "budget": BUDGET,
     },
 }
-NUMBERS: dict[str, Any] = {
-    "train": {"folds": 2},
-    "evaluate": {"slices": [{"column": "region"}], "min_slice_rows": 20},
+NUMBERS: dict[str, Any] = COMMON | {
     "gates": {
         "metrics": {"r2": {"min": 0.6}, "mae": {"max": 1.0}},
         "worst_slice": {"mae": {"max": 1.2}},
         "not_worse": {"margins": {"r2": 0.05, "mae": 0.05}},
         "fairness": {"error": 0.2},
         "calibration": 0.2,
-        "budget": {"single_row_ms": 15, "file_mb": 0.5},
+        "budget": BUDGET,
     },
 }
 
@@ -105,8 +106,7 @@ class World:
         folder.mkdir(exist_ok=True)
         with chdir(folder):
             trained = train(self.train, self.schema, self.params)
-            names = [column.name for column in trained.signature.inputs]
-            matrix = encode(trained.signature, columns_of(self.train, names))
+            matrix = encode(trained.signature, columns_of(self.train, trained.signature.names))
             _, report = export(trained.pipeline, trained.signature, matrix, self.params.export)
             write_golden(trained.pipeline, trained.signature)
             write_json(layout.EXPORT_REPORT, report)
