@@ -3,6 +3,7 @@
 import signal
 import sys
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,9 +65,11 @@ def check() -> None:
     from slipway import layout
     from slipway.params import load_params
     from slipway.schema import load_schema
-    from slipway.settings_check import check_settings
+    from slipway.settings_check import check_settings, check_waivers
 
-    check_settings(load_params(), load_schema())
+    params, schema = load_params(), load_schema()
+    check_settings(params, schema)
+    check_waivers(params, schema, datetime.now(UTC).date())
     typer.echo(f"{layout.PARAMS} and {layout.SCHEMA} fit together")
 
 

@@ -5,6 +5,7 @@ weighted sums, which a test holds equal to fairlearn's differences.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,22 +22,31 @@ RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")  # of a 
 Groups = Mapping[str, npt.NDArray[np.bool_]]  # the rows of each group, each shape (n,)
 
 
-def sensitive_groups(frame: pl.DataFrame, schema: Schema, params: Params) -> tuple[dict[str, Groups], dict[str, str]]:
-    """The groups of each sensitive column that have enough rows, and of other columns why they have not two of them."""
-    found: dict[str, Groups] = {}
-    without: dict[str, str] = {}
+@dataclass(frozen=True)
+class Grouping:
+    """The groups of a sensitive column that have enough rows, and who has too few; `why` there are not two of them."""
+
+    groups: Groups
+    small: tuple[str, ...] = ()
+    why: str = ""
+
+
+def sensitive_groups(frame: pl.DataFrame, schema: Schema, params: Params) -> dict[str, Grouping]:
+    """The groups of each sensitive column."""
+    found = {}
     pieces, least = {piece.column: piece for piece in params.evaluate.slices}, params.gates.fairness.min_rows
     for column in schema.sensitive:
         try:
             cut = list(slice_masks(frame, [pieces.get(column, Slice(column=column))]))
         except UserError:
-            without[column] = f"{column!r} must be cut into groups: name it in evaluate.slices with `bins`"
+            why = f"{column!r} must be cut into groups: name it in evaluate.slices with `bins`"
+            found[column] = Grouping({}, why=why)
             continue
-        found[column] = {value: mask for _, value, mask in cut if mask.sum() >= least}
-        if len(found[column]) < 2:
-            del found[column]
-            without[column] = f"{column!r} has fewer than two groups of {least} rows or more in the holdout"
-    return found, without
+        groups = {value: mask for _, value, mask in cut if mask.sum() >= least}
+        few = f"{column!r} has fewer than two groups of {least} rows or more in the holdout"
+        small = tuple(value for _, value, mask in cut if mask.sum() < least)
+        found[column] = Grouping(groups, small, few if len(groups) < 2 else "")
+    return found
 
 
 def by_group(

@@ -12,6 +12,7 @@ from time import monotonic
 
 from slipway import layout
 from slipway.delivery.data import killed_adoption
+from slipway.delivery.gittree import path_hash
 from slipway.errors import UserError
 from slipway.params import load_params
 from slipway.schema import load_schema
@@ -66,7 +67,7 @@ def refuse_unversioned_data() -> None:
             found = project.status(targets=[str(layout.DATA_DVC)]) if layout.DATA.exists() else {}
     except DvcException as error:
         raise UserError(f"{error}; is this a git repository with DVC?") from None
-    if found:
+    if found and path_hash(layout.DATA) != read_yaml(layout.DATA_DVC)["outs"][0]["md5"]:  # or only the cache lacks it
         raise UserError(
             killed_adoption()
             or f"{layout.DATA}/: is not the data that {layout.DATA_DVC} names; `make data` versions what is there; "

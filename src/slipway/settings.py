@@ -1,5 +1,6 @@
 """Reading YAML into frozen models: a typo in a file is an error that names the file and the path within it."""
 
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,9 @@ def read_yaml(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except MarkedYAMLError as error:
+        if re.search("^<{7} ", path.read_text(encoding="utf-8"), re.MULTILINE):
+            after = ", either side will do, and run `make repro`" if path.suffix == ".lock" else ""
+            raise UserError(f"{path}: holds a merge conflict; resolve it{after}") from None
         line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
         raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from None
     except (YAMLError, ValueError, TypeError, LookupError, RecursionError, OSError) as error:  # as of 2024-13-45

@@ -1,5 +1,8 @@
 """Whether `params.yaml` and the contract fit together; each alone is checked when it is read."""
 
+from datetime import date
+from difflib import get_close_matches
+
 from slipway import layout
 from slipway.errors import UserError
 from slipway.metrics import METRICS
@@ -42,6 +45,40 @@ def check_settings(params: Params, schema: Schema) -> None:
         faults += [f"evaluate.slices.{number}: {fault}"] if fault else []
     if faults:
         raise UserError(f"{layout.PARAMS}: {'; '.join(faults)}")
+
+
+def check_waivers(params: Params, schema: Schema, today: date) -> None:
+    """Hold the waivers against the gates that there can be, and the calendar.
+
+    Raises:
+        UserError: One has expired, or names no gate; a review would fail by it.
+    """
+    gates, faults = gate_names(params, schema), []
+    for number, waiver in enumerate(params.gates.waivers):
+        where = f"gates.waivers.{number}: the waiver of {waiver.gate}"
+        if waiver.gate not in gates:
+            near = get_close_matches(waiver.gate, gates, 1) or sorted(gates)
+            faults.append(f"{where} names a gate that there is not; there are {', '.join(near)}")
+        elif waiver.until < today:
+            faults.append(f"{where} expired on {waiver.until}; mend what it was for, or renew it")
+    if faults:
+        raise UserError(f"{layout.PARAMS}: {'; '.join(faults)}")
+
+
+def gate_names(params: Params, schema: Schema) -> set[str]:
+    """The gates that a review of such a project may hold."""
+    gates = params.gates
+    rates = {f"{column}.{rate}" for column in schema.sensitive for rate in type(gates.fairness).model_fields}
+    families = {
+        "metrics": [*gates.metrics],
+        "worst_slice": [*gates.worst_slice],
+        "not_worse": [*gates.not_worse.margins],
+        "fairness": [name for name in rates if not name.endswith(".min_rows")],
+        "robustness": ["noise", "missing"],
+        "suites": [*layout.SUITE_REPORTS],
+    }
+    alone = {"not_worse", "fairness", "calibration", "parity", "latency", "size", "lock", "drift"}
+    return alone | {f"{family}.{name}" for family, names in families.items() for name in names}
 
 
 def _slice_fault(piece: Slice, schema: Schema) -> str | None:

@@ -170,6 +170,19 @@ def test_data_that_is_not_versioned_is_never_taken_for_the_data(demo):
     demo.repro()
 
 
+def test_without_dvc_s_cache_the_data_is_still_known_for_what_it_is(demo):
+    shutil.rmtree(demo.folder / ".dvc/cache")
+    demo.repro()
+    shutil.rmtree(demo.folder / ".dvc/cache")
+    (table,) = (demo.folder / "data").iterdir()
+    content = table.read_bytes()
+    table.unlink()
+    table.write_bytes(content + b"more")
+    assert "is not the data that data.dvc names" in demo.repro(code=2)
+    shutil.rmtree(demo.folder / "data")
+    demo.repro()
+
+
 def test_data_that_cannot_be_pulled_is_told(demo, tmp_path):
     demo("git", "clone", "-q", str(demo.folder), str(tmp_path / "clone"))
     shutil.rmtree(tmp_path / "clone/.dvc/remote")

@@ -281,7 +281,10 @@ CANNOT_TELL: dict[str, tuple[Callable[[Path], None], str]] = {
     "elsewhere": (edit("dvc.yaml", "tool.py]", "/etc/hosts]"), "outside of the project"),
     "Python": (edit("dvc.yaml", "[train]", "[{settings.py: [a]}]"), "settings.py: not a mapping"),
     "broken YAML": (edit("dvc.lock", "stages:", "stages: ["), "dvc.lock, line .*: not valid YAML"),
-    "conflict": (edit("dvc.lock", "stages:", "<<<<<<< ours\nstages:"), "dvc.lock, line .*: not valid YAML"),
+    "conflict": (
+        edit("dvc.lock", "stages:", "<<<<<<< ours\nstages:"),
+        "dvc.lock: holds a merge conflict",
+    ),
     "not a mapping": (edit("params.yaml", "split", "- split"), "params.yaml"),
     "no stage": (edit("dvc.yaml", PIPELINE, "stages: {clean: 1}"), "not a mapping"),
     "old schema": (edit("dvc.lock", "schema: '2.0'", "schema: '1.0'"), "has schema '1.0', only '2.0' is known"),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import polars as pl
 import pytest
 
 from helpers import ROOT, git, slipway
@@ -54,6 +55,32 @@ def test_a_worse_model_fails_against_the_default_branch(project):
     failed = {gate["name"] for gate in found["gates"] if gate["status"] == "fail"}
     assert "not_worse.log_loss" in failed
     assert not failed & {"lock", "parity", "size", "drift"}
+
+
+def test_a_gate_that_the_candidate_loosens_or_removes_is_told_in_the_verdict(project):
+    file = project / "params.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("roc_auc: {min: 0.97}", "roc_auc: {min: 0.5}").replace("    f1: {min: 0.9}\n", ""))
+    done = slipway(project, "review", "--base", "HEAD")
+    found = verdict(project)
+    rules = {change["name"]: (change["base"], change["candidate"]) for change in found["changes"]["settings"]}
+    assert rules == {"gates.metrics.roc_auc.min": ("0.97", "0.5"), "gates.metrics.f1.min": ("0.9", None)}
+    assert all(change["rule"] for change in found["changes"]["settings"])
+    assert "judged by other rules than the base: 'gates.metrics.roc_auc.min', 'gates.metrics.f1.min'" in found["reason"]
+    assert "other rule: gates.metrics.f1.min: 0.9 -> not set" in done.stdout
+
+
+def test_grown_data_is_told_row_by_row(project):
+    (table,) = (project / "data").iterdir()
+    frame = pl.read_parquet(table)
+    extra = frame.head(30).with_columns(pl.col("mean radius") * 1.0001)
+    pl.concat([frame.tail(-2), extra]).write_parquet(table)
+    assert slipway(project, "data").returncode == 0
+    assert slipway(project, "repro").returncode in {0, 1}
+    slipway(project, "review", "--base", "HEAD")
+    rows = verdict(project)["changes"]["rows"]
+    height = frame.height
+    assert rows == {"base": height, "candidate": height + 28, "added": 30, "removed": 2, "changed": None}
 
 
 def test_results_can_go_elsewhere(project, tmp_path):

@@ -4,11 +4,12 @@ from datetime import date
 import pytest
 from pydantic import ValidationError
 
-from helpers import ROOT
+from helpers import ROOT, schema_of
 from slipway.errors import UserError
 from slipway.params import Params, Waiver, load_params
 from slipway.review.show import json_schema
 from slipway.review.verdict import Gate, conclude
+from slipway.settings_check import check_waivers
 
 TODAY = date(2026, 1, 15)
 
@@ -80,6 +81,20 @@ def test_a_waiver_of_a_gate_that_there_is_not_fails():
     gates, verdict, _ = conclude((gate("a", "pass"),), (waiver("fairness.sx.error"),), "block", TODAY)
     assert verdict == "fail"
     assert "names a gate that there is not" in gates[-1].reason
+
+
+def test_a_waiver_that_a_review_would_fail_by_is_told_before_it():
+    schema = schema_of({"dose": "number", "sex": {"type": "category", "use": False}}, sensitive=["sex"])
+    valid = [waiver(name).model_dump() for name in ("drift", "fairness.sex.error")]
+    sound = Params.model_validate({"gates": {"waivers": valid}})
+    check_waivers(sound, schema, TODAY)
+    faulty = [waiver("drift", "2025-12-31"), waiver("drfit"), waiver("fairness.age.error")]
+    params = Params.model_validate({"gates": {"waivers": [each.model_dump() for each in faulty]}})
+    with pytest.raises(UserError) as told:
+        check_waivers(params, schema, TODAY)
+    assert "waivers.0: the waiver of drift expired on 2025-12-31" in str(told.value)
+    assert "waivers.1: the waiver of drfit names a gate that there is not; there are drift" in str(told.value)
+    assert "waivers.2: the waiver of fairness.age.error names a gate that there is not" in str(told.value)
 
 
 def test_a_waiver_needs_a_reason_and_a_quoted_date(tmp_path):

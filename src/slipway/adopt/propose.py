@@ -215,7 +215,8 @@ def propose_fairness(schema: Schema, frame: pl.DataFrame, trial: Trial, params: 
         params: The settings, with the slices that are proposed.
         held: The rows that the holdout will have; the errors are those of as many.
     """
-    groups, _ = sensitive_groups(frame[trial.held], schema, params)
+    sensitive = sensitive_groups(frame[trial.held], schema, params)
+    groups = {column: found.groups for column, found in sensitive.items() if not found.why}
     signature = Signature(task=schema.target.task, target="", classes=schema.target.classes, inputs=(), prior=())
     found: dict[str, Limit] = {}
     for column, masks in groups.items():

@@ -94,4 +94,11 @@ def folder_hash(folder: Path, names: Iterable[str]) -> str | None:
     return f"{_md5(json.dumps(entries).encode()).hexdigest()}.dir" if entries else None
 
 
+def path_hash(path: Path) -> str | None:
+    """DVC's hash of whatever lies at a path; None if it is a folder without files."""
+    if path.is_file():
+        return file_hash(path)
+    return folder_hash(path, [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()])
+
+
 _md5 = partial(md5, usedforsecurity=False)

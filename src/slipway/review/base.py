@@ -174,7 +174,7 @@ def base_model(base: Base, *, reproduce: bool) -> Iterator[tuple[Path, str] | No
     with scratch_folder(WORKSHOP) as scratch:
         folder = scratch.resolve()
         target, source = folder / "model", "dvc"
-        if not _from_dvc(base, target):
+        if not fetch(base, layout.MODEL, target):
             if not reproduce:
                 raise NoModelError(
                     f"the model of {base.commit[:9]} is neither in DVC's cache nor in a remote; "
@@ -185,15 +185,28 @@ def base_model(base: Base, *, reproduce: bool) -> Iterator[tuple[Path, str] | No
         yield target, source
 
 
-def _from_dvc(base: Base, target: Path) -> bool:
+def fetch(base: Base, path: Path, target: Path) -> bool:
+    """Bring a file or folder as the commit has it from DVC's cache or remote; whether it is there now."""
     from dvc.api import DVCFileSystem
 
     try:
-        DVCFileSystem(".", rev=base.commit).get(layout.MODEL.as_posix(), str(target), recursive=True)
+        DVCFileSystem(".", rev=base.commit).get(path.as_posix(), str(target), recursive=True)
     except Exception:  # DVC's own, and whatever the driver of a remote that is out of reach raises
         shutil.rmtree(target, ignore_errors=True)
         return False
-    return any(target.iterdir()) if target.is_dir() else False
+    return any(target.iterdir()) if target.is_dir() else target.is_file()
+
+
+def changed_files(base: Base) -> list[tuple[str, int | None, int | None]]:
+    """The files that people write and that are not the commit's, with the lines that came and went (None: binary)."""
+    made = [f":(exclude){path}" for path in (layout.LOCK, layout.REPORTS, layout.DATA_DVC, ".dvc/remote")]
+    plain = ("--no-renames", "--no-ext-diff", "--no-textconv")  # whatever the user's git is set to
+    listed = _git("diff", "--numstat", "-z", *plain, base.commit, "--", ".", *made).stdout
+    found = []
+    for line in listed.decode(errors="replace").split("\0")[:-1]:
+        added, removed, path = line.split("\t", 2)
+        found.append((path, int(added) if added != "-" else None, int(removed) if removed != "-" else None))
+    return found
 
 
 def _reproduce(base: Base, stage: str, tree: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from slipway import layout
-from slipway.delivery.gittree import file_hash, folder_hash
+from slipway.delivery.gittree import path_hash
 from slipway.encoding import target_of
 from slipway.errors import UserError
 from slipway.files import read_table
@@ -88,6 +88,5 @@ def refuse_foreign(path: Path) -> None:
         raise UserError(f"{layout.LOCK}: says nothing of {path}; run `make repro`")
     if not path.exists():
         raise UserError(f"{path}: no such file; run `make repro`")
-    inside = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
-    if (folder_hash(path, inside) if path.is_dir() else file_hash(path)) != outs[path.as_posix()]:
+    if path_hash(path) != outs[path.as_posix()]:
         raise UserError(f"{path}: is not what {layout.LOCK} names; run `make repro`")

@@ -163,6 +163,14 @@ def limit_gate(name: str, what: str, parameter: str, value: float, limit: float)
     return Gate(name=name, status=status, reason=reason, parameter=parameter, value=value, limit=limit)
 
 
+def listed(what: str, names: Sequence[str], shown: int = 3) -> str:
+    """What to add to a reason where it leaves something out; nothing if there is none."""
+    if not names:
+        return ""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"; {what}{', '.join(map(repr, names[:shown]))}{more}"
+
+
 def not_applicable(name: str, parameter: str, why: str) -> Gate:
     """A gate that this project does not have, or that has nothing to judge."""
     return Gate(name=name, status="not applicable", reason=why, parameter=parameter)

@@ -9,7 +9,7 @@ from slipway.delivery import lock
 from slipway.drift import drift_from
 from slipway.encoding import target_of
 from slipway.errors import UserError
-from slipway.fairness import RATES, Gaps, Groups, by_group, sensitive_groups
+from slipway.fairness import RATES, Gaps, Grouping, Groups, by_group, sensitive_groups
 from slipway.files import read_report, read_table, undamaged
 from slipway.metrics import METRICS, Resampled
 from slipway.params import NotWorse
@@ -37,7 +37,8 @@ class Opponent:
 
 def judge(candidate: Candidate, opponent: Opponent) -> tuple[Comparison, list[Gate]]:
     """Measure everything that needs resamples in one bootstrap, then go through the gates."""
-    groups, without = sensitive_groups(candidate.holdout, candidate.schema, candidate.params)
+    sensitive = sensitive_groups(candidate.holdout, candidate.schema, candidate.params)
+    groups = {column: found.groups for column, found in sensitive.items() if not found.why}
     measured = _measure(candidate, opponent, groups)
     comparison = _compared(measured, candidate)
     settings = candidate.params.gates
@@ -47,7 +48,7 @@ def judge(candidate: Candidate, opponent: Opponent) -> tuple[Comparison, list[Ga
         *gates.slice_gates(
             settings.worst_slice, [(part.column, part.value, part.rows, part.candidate) for part in measured.parts]
         ),
-        *_fairness(candidate, groups, without, measured.fairness),
+        *_fairness(candidate, sensitive, measured.fairness),
         *gates.calibration_gates(settings.calibration, measured.calibration),
     ]
     rows = behaviour.sample(candidate.holdout, settings.robustness.seed)
@@ -151,27 +152,23 @@ def _not_worse(settings: NotWorse, comparison: Comparison, opponent: Opponent) -
         yield Gate(name="not_worse", status="undecided", reason=opponent.why, parameter=where)
 
 
-def _fairness(
-    candidate: Candidate, groups: Mapping[str, Groups], without: Mapping[str, str], found: Mapping[str, Found]
-) -> Iterator[Gate]:
+def _fairness(candidate: Candidate, sensitive: Mapping[str, Grouping], found: Mapping[str, Found]) -> Iterator[Gate]:
     settings = candidate.params.gates.fairness
     limits = {name: limit for name in (*RATES, "error") if (limit := getattr(settings, name)) is not None}
     if not candidate.schema.sensitive or not limits:
         why = "no limit is set" if candidate.schema.sensitive else f"{layout.SCHEMA} names no sensitive column"
         yield gates.not_applicable("fairness", "gates.fairness", why)
         return
-    for column in candidate.schema.sensitive:
-        rates = (
-            by_group(candidate.predictor.signature, candidate.prediction, candidate.truth, groups[column])
-            if column in groups
-            else {}
-        )
+    for column, grouping in sensitive.items():
+        rates = by_group(candidate.predictor.signature, candidate.prediction, candidate.truth, grouping.groups)
         for name, limit in limits.items():
             gate, parameter = f"fairness.{column}.{name}", f"gates.fairness.{name}"
-            if column in groups:
-                yield gates.gap_gate(gate, parameter, limit, rates.get(name, {}), found[column].get(name))
-            else:
-                yield Gate(name=gate, status="undecided", reason=without[column], parameter=parameter, limit=limit)
+            if grouping.why:
+                yield Gate(name=gate, status="undecided", reason=grouping.why, parameter=parameter, limit=limit)
+                continue
+            judged = gates.gap_gate(gate, parameter, limit, rates.get(name, {}), found[column].get(name))
+            aside = gates.listed("too few rows to be judged: ", grouping.small)
+            yield judged.model_copy(update={"reason": judged.reason + aside})
 
 
 def _lock_problems() -> list[lock.Problem] | UserError:
@@ -189,12 +186,10 @@ def _drift(candidate: Candidate, opponent: Opponent) -> Gate:
     if opponent.signature is None:
         status: Status = "not applicable" if opponent.first else "undecided"
         return Gate(name="drift", status=status, reason=opponent.why, parameter="gates.drift", limit=limit)
-    columns = candidate.schema.columns
-    known = [
-        column
-        for column in opponent.signature.inputs
-        if column.name in columns and columns[column.name].type == column.type
-    ]
+    columns, inputs = candidate.schema.columns, opponent.signature.inputs
+    known = [c for c in inputs if c.name in columns and columns[c.name].type == c.type]
     train = read_table(layout.TRAIN, [column.name for column in known])
     rows = opponent.rows or train.height
-    return gates.drift_gate({c.name: drift_from(c, rows, train[c.name]) for c in known}, limit)
+    judged = gates.drift_gate({c.name: drift_from(c, rows, train[c.name]) for c in known}, limit)
+    aside = gates.listed("gone or of another type, so not compared: ", [c.name for c in inputs if c not in known])
+    return judged.model_copy(update={"reason": judged.reason + aside})

@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from slipway import layout
 from slipway.errors import UserError
-from slipway.files import console
+from slipway.files import console, read_report
 from slipway.params import Split
 from slipway.predictor import Predictor, Signature
+from slipway.review import gates
 from slipway.review.base import Base, NoModelError, base_model, digest, find_base
 from slipway.review.candidate import Candidate, data_hash, load_candidate
+from slipway.review.changes import find_changes
 from slipway.review.compare import score
 from slipway.review.judge import Opponent, judge
 from slipway.review.verdict import Side, Verdict, conclude
@@ -42,9 +44,12 @@ def review(revision: str | None = None, *, reproduce: bool = True) -> Verdict:
         opponent = Opponent(_side(base, "none", str(error)), why=str(error))
     with console().status("comparing"):
         comparison, judged = judge(candidate, opponent)
+    changes = find_changes(base, candidate)
     settings = candidate.params.gates
     now = datetime.now(UTC)
     every, verdict, reason = conclude(tuple(judged), settings.waivers, settings.on_undecided, now.date())
+    if rules := [change.name for change in changes.settings if change.rule]:
+        reason += gates.listed("judged by other rules than the base: ", rules)
     return Verdict(
         verdict=verdict,
         reason=reason,
@@ -52,6 +57,8 @@ def review(revision: str | None = None, *, reproduce: bool = True) -> Verdict:
         base=opponent.side,
         comparison=comparison,
         gates=every,
+        suites={name: read_report(path)["checks"] for name, path in layout.SUITE_REPORTS.items()},
+        changes=changes,
         created=now.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - started, 3),
     )
@@ -143,7 +150,7 @@ def _key(schema: Schema, strategy: str) -> dict[str, Any]:
     only = {"time": schema.time, "group": schema.group}.get(strategy)
     names = schema.key if only is None else (only,)
     columns = {name: (schema.columns[name].type, schema.columns[name].format) for name in names}
-    return columns | {"missing": (schema.missing, schema.source.decimal)}
+    return columns | {"missing": (schema.missing, schema.source.decimal, schema.source.encoding)}
 
 
 def _listed(value: Any) -> str:

@@ -42,13 +42,17 @@ def _print(console: Console, verdict: Verdict) -> None:
     table.add_column("gate", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("reason", overflow="fold")
-    for gate in verdict.gates:
+    for gate in sorted(verdict.gates, key=lambda gate: not gate.blocks):  # what stands against it first
         status = "waived" if gate.waiver and gate.status != "pass" else gate.status
         reason = gate.reason
         if gate.waiver:
             reason += f"; waived until {gate.waiver.until}: {gate.waiver.reason}"
         table.add_row(printable(gate.name), status, printable(reason), style=STYLES[status])
     console.print(table)
+    for change in verdict.changes.settings:
+        if change.rule:
+            said = f"other rule: {change.name}: {change.base or 'not set'} -> {change.candidate or 'not set'}"
+            console.print(printable(said), style=STYLES["undecided"])
     console.print(
         f"\nbase: {printable(verdict.base.revision)} {verdict.base.commit[:9]}, "
         f"{printable(verdict.base.note or verdict.base.source)}"

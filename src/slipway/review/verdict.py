@@ -85,6 +85,63 @@ class Side(Frozen):
     lock: str | None = None  # SHA-256 of dvc.lock
 
 
+class Change(Frozen):
+    """A value that is another one than the base's, both as JSON; None where there is none.
+
+    `rule` says that it decides what is good enough, so the candidate is judged by other rules than the base was.
+    """
+
+    name: str
+    base: str | None
+    candidate: str | None
+    rule: bool = False
+
+
+class Rows(Frozen):
+    """How many rows the data has, and how many came, went and changed.
+
+    Where the contract names an `id`, `changed` are those with an id that both have and other values; without one a row
+    that changed is one that went and one that came.
+    """
+
+    base: int
+    candidate: int
+    added: int
+    removed: int
+    changed: int | None = None
+
+
+class ChangedFile(Frozen):
+    """A file that git tracks; lines are None where it is binary."""
+
+    path: str
+    added: int | None
+    removed: int | None
+
+
+class Changes(Frozen):
+    """Everything that differs. `rows` is None where the data is the same or cannot be compared; `notes` say why."""
+
+    settings: tuple[Change, ...] = ()
+    columns: tuple[Change, ...] = ()
+    rows: Rows | None = None
+    files: tuple[ChangedFile, ...] = ()
+    packages: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class SuiteCheck(Frozen):
+    """One check of a suite as its stage left it; see `slipway.suites.Check`."""
+
+    name: str
+    status: Literal["passed", "failed", "warned", "error"]
+    condition: str
+    value: float | None
+    message: str
+    parameter: str
+    required: bool
+
+
 class Verdict(Frozen):
     """The whole review."""
 
@@ -95,6 +152,8 @@ class Verdict(Frozen):
     base: Side
     comparison: Comparison | None
     gates: tuple[Gate, ...]
+    suites: dict[str, tuple[SuiteCheck, ...]]
+    changes: Changes
     created: str  # ISO 8601, UTC
     seconds: float
 

@@ -1,6 +1,7 @@
 """One module per DVC stage: a pure function, and a thin `main` that reads and writes files."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ def started(stage: str) -> Iterator[None]:
     """
     from threadpoolctl import threadpool_limits
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a suite takes deepchecks with it
     try:
         with threadpool_limits(1, "blas"):
             yield

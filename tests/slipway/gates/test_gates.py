@@ -255,6 +255,16 @@ def test_a_category_that_takes_over_fails_drift(sound):
     assert "'region'" in found["drift"].reason
 
 
+def test_what_drift_and_fairness_leave_out_is_named(sound):
+    few = pl.concat([sound.holdout, sound.holdout[:8].with_columns(sex=pl.lit("x"))])
+    gone = {"type": "text", "use": False, "categories": None}
+    contract = with_columns(sound.schema, sex={"categories": ("f", "m", "x")}, region=gone)
+    world = sound.but(holdout=few, schema=contract)
+    found = judged(world.candidate(sound.model("candidate")), sound.opponent(few))
+    assert found["drift"].reason.endswith("; gone or of another type, so not compared: 'region'")
+    assert found["fairness.sex.error"].reason.endswith("; too few rows to be judged: 'x'")
+
+
 def test_too_few_rows_leave_the_comparison_undecided(sound):
     tiny = sound.but(holdout=people(60, seed=5), settings=but("gates", "not_worse", {"margins": {"roc_auc": 0.002}}))
     weaker = tiny.but(train=people(150, seed=8))
