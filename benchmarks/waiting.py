@@ -18,10 +18,10 @@ BOOTSTRAPPED = ".tools/uv/bin/uv"  # what the Makefile installs, and uses, where
 INSTALLED = shutil.which("uv") or str(ROOT / BOOTSTRAPPED)
 
 
-def repro(folder: Path, uv: str, goal: str = "repro") -> Usage:
-    """Clone the last commit if that is not done yet, and `make repro`."""
-    script = 'test -d project || git clone --quiet "$1" project && make -C project uv="$2" "$3"'
-    return run(["sh", "-c", script, "sh", ROOT, uv, goal], folder, ENVIRONMENT)
+def repro(folder: Path, uv: str, goal: str = "repro", up_to: str = "") -> Usage:
+    """Clone the last commit if that is not done yet, and `make repro`, all of it or up to a stage."""
+    script = 'test -d project || git clone --quiet "$1" project && make -C project uv="$2" "$3" ARGS="$4"'
+    return run(["sh", "-c", script, "sh", ROOT, uv, goal, up_to], folder, ENVIRONMENT)
 
 
 def loop(repeat: int) -> list[dict[str, Any]]:
@@ -29,17 +29,20 @@ def loop(repeat: int) -> list[dict[str, Any]]:
     with TemporaryDirectory(prefix="slipway-bench-") as name:
         folder = Path(name)
         unchanged = [repro(folder, INSTALLED) for _ in range(repeat + 2)]  # the first two install, run and compile
-        params, changed = folder / "project/params.yaml", []
-        for number in range(repeat + 1):
+        params = folder / "project/params.yaml"
+        changed: dict[str, list[Usage]] = {"evaluate": [], "": []}
+        for number in range(2 * repeat + 2):
             text, count = re.subn(r"(?m)^(\s+strength:).*$", rf"\1 {1.5 + number / 10}", params.read_text("utf-8"))
             if count != 1:
                 sys.exit(f"error: params.yaml has {count} lines `strength:`, not one")
             params.write_text(text, "utf-8")
-            changed.append(repro(folder, INSTALLED))
+            up_to = ("evaluate", "")[number % 2]
+            changed[up_to].append(repro(folder, INSTALLED, up_to=up_to))
         alone = [stages(folder / "project", str(folder / "project/.venv/bin/python")) for _ in range(repeat)]
     return [
         record("nothing changed", unchanged[2:], limit=3),
-        record("one training parameter changed", changed[1:], limit=20),
+        record("one training parameter changed, up to evaluate", changed["evaluate"][1:], limit=20),
+        record("one training parameter changed, with the suites", changed[""][1:]),
         *(record(f"stage {name} alone", [costs[name] for costs in alone]) for name in alone[0]),
     ]
 

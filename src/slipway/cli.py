@@ -118,7 +118,9 @@ def review(
         str | None,
         typer.Option(help="The revision to compare with; by default where the branch left the default branch."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder that verdict.json goes to.")] = Path("reports"),
+    out: Annotated[Path, typer.Option(help="The folder for verdict.json, review.md and review.html.")] = Path(
+        "reports"
+    ),
     *,
     reproduce: Annotated[
         bool, typer.Option(help="Make the base's model again if DVC has it in no cache or remote.")
@@ -126,9 +128,10 @@ def review(
 ) -> None:
     """Judge the model of the workspace against that of a revision. Exits with 0: pass, 1: fail, 2: undecided."""
     from slipway.review.run import review as run_review
-    from slipway.review.show import EXIT, VERDICT, show, write
+    from slipway.review.show import EXIT, PAGE, REPORT, VERDICT, show, write
 
-    (out / VERDICT).unlink(missing_ok=True)  # or a review that cannot be made would leave the last one's verdict
+    for name in (VERDICT, REPORT, PAGE):  # or a review that cannot be made would leave the last one's
+        (out / name).unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the base's worktree does not outlive it
     try:
         verdict = run_review(base, reproduce=reproduce)

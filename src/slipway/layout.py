@@ -17,6 +17,8 @@ OUT_OF_FOLD = TRAINED / "out_of_fold.parquet"  # cross-validation's predictions 
 MODEL = ARTIFACTS / "model"  # what ships: the model file and signature.json
 PREDICTIONS = ARTIFACTS / "predictions.parquet"
 
+RUN = ARTIFACTS / "run"  # of the last `make repro`, which stages ran for how long, and where it was tracked
+
 REPORTS = Path("reports")
 SPLIT_REPORT = REPORTS / "split.json"
 TRAINING_REPORT = REPORTS / "training.json"

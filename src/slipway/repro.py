@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,7 @@ def repro(words: Sequence[str] = ()) -> None:
             page.unlink()
     with _listening() as heard:
         refuse_unversioned_data()
+        shutil.rmtree(layout.RUN, ignore_errors=True)
         _dvc(heard, "repro", "--pull", *words)
         # With --pull, DVC takes a stage whose results are missing for unchanged and brings back what its cache holds,
         # but not the reports that git holds: after a stage was killed they would stay away. Without it misses them.

@@ -84,7 +84,8 @@ def record(run: Run, *, new: bool = False) -> None:
     """
     uri = tracking_uri()
     try:
-        log(uri, run, new=new)
+        run_id = log(uri, run, new=new)
+        write_json(layout.RUN / "mlflow.json", {"run": run_id, "local": uri == local_store()})
     except Exception as error:  # whatever the server or the network does, training goes on
         reason = " ".join(str(error).split())[:160]
     else:
@@ -112,8 +113,8 @@ def local_store() -> str:
     return f"sqlite:///{quote(str(DATABASE.resolve()))}"
 
 
-def log(uri: str, run: Run, *, new: bool) -> None:
-    """Write a run to an MLflow store; raises what MLflow raises."""
+def log(uri: str, run: Run, *, new: bool) -> str:
+    """Write a run to an MLflow store, and say by what id it is known there; raises what MLflow raises."""
     mlflow = _mlflow()
     client = mlflow.MlflowClient(uri)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or project_name()
@@ -133,6 +134,7 @@ def log(uri: str, run: Run, *, new: bool) -> None:
     if run.model is not None:
         _log_model(mlflow, uri, run_id, Path(run.model))
     client.set_terminated(run_id)
+    return str(run_id)
 
 
 def _log_model(mlflow: Any, uri: str, run_id: str, folder: Path) -> None:

@@ -42,6 +42,12 @@ def test_the_same_model_passes_and_the_verdict_says_so_everywhere(project):
     assert found["base"]["source"] == "dvc"
     assert {metric["difference"] for metric in found["comparison"]["metrics"]} == {0.0}
     assert "verdict: pass" in done.stdout
+    assert (project / "reports/review.md").read_text().startswith("### ✅ Pass: ")
+    page = (project / "reports/review.html").read_text()
+    assert page.count("<svg") == 6
+    assert "<script" not in page
+    assert set(found["run"]["stages"]) == {"prepare", "check-data", "train", "export", "evaluate", "check-model"}
+    assert found["run"]["mlflow"]
     assert git(project, "status", "--porcelain") == ""
 
 

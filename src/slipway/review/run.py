@@ -18,10 +18,11 @@ from slipway.review.base import Base, NoModelError, base_model, digest, find_bas
 from slipway.review.candidate import Candidate, data_hash, load_candidate
 from slipway.review.changes import find_changes
 from slipway.review.compare import score
+from slipway.review.curve import curve_of
 from slipway.review.judge import Opponent, judge
-from slipway.review.verdict import Side, Verdict, conclude
+from slipway.review.verdict import LastRun, Side, Verdict, conclude
 from slipway.schema import Schema
-from slipway.settings import describe
+from slipway.settings import describe, read_yaml
 
 
 def review(revision: str | None = None, *, reproduce: bool = True) -> Verdict:
@@ -59,9 +60,22 @@ def review(revision: str | None = None, *, reproduce: bool = True) -> Verdict:
         gates=every,
         suites={name: read_report(path)["checks"] for name, path in layout.SUITE_REPORTS.items()},
         changes=changes,
+        curve=curve_of(candidate, opponent),
+        run=last_run(),
         created=now.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - started, 3),
     )
+
+
+def last_run() -> LastRun | None:
+    """What the last `make repro` in this workspace did; None if it was not run here."""
+    if not layout.RUN.is_dir():
+        return None
+    stages = {name: layout.RUN / f"{name}.json" for name in read_yaml(layout.PIPELINE)["stages"]}
+    tracked = layout.RUN / "mlflow.json"
+    found = read_report(tracked) if tracked.exists() else {}
+    seconds = {name: read_report(path)["seconds"] if path.exists() else None for name, path in stages.items()}
+    return LastRun(stages=seconds, mlflow=found.get("run"), mlflow_local=found.get("local", True))
 
 
 def _side(base: Base, source: str, note: str = "", signature: Signature | None = None) -> Side:

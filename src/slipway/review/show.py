@@ -6,21 +6,28 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from slipway.files import printable, write_json
+from slipway.files import printable, write_json, write_text
+from slipway.review.base import Base
 from slipway.review.verdict import Comparison, Verdict
+from slipway.schema import load_schema
 from slipway.summary import screen
 from slipway.values import number_text
 
 EXIT = {"pass": 0, "fail": 1, "undecided": 2}
-VERDICT, SCHEMA = "verdict.json", Path("docs/verdict.schema.json")
+VERDICT, REPORT, PAGE = "verdict.json", "review.md", "review.html"
+SCHEMA = Path("docs/verdict.schema.json")
 STYLES = {"pass": "green", "fail": "bold red", "undecided": "yellow", "not applicable": "dim", "waived": "yellow"}
 
 
-def write(verdict: Verdict, folder: Path) -> Path:
-    """Write `verdict.json` whole or not at all, and say where."""
-    path = folder / VERDICT
-    write_json(path, verdict.model_dump(mode="json"))
-    return path
+def write(verdict: Verdict, folder: Path) -> None:
+    """Write `verdict.json`, `review.md` and `review.html`, each whole or not at all."""
+    from slipway.review.report import as_markdown
+    from slipway.review.report.page import as_page
+
+    base = Base(verdict.base.revision, verdict.base.commit)
+    write_text(folder / PAGE, as_page(verdict, base, load_schema().target.task))
+    write_text(folder / REPORT, as_markdown(verdict))
+    write_json(folder / VERDICT, verdict.model_dump(mode="json"))  # last: who finds it finds the others
 
 
 def json_schema() -> dict[str, Any]:

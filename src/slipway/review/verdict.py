@@ -130,6 +130,27 @@ class Changes(Frozen):
     notes: tuple[str, ...] = ()
 
 
+class Curve(Frozen):
+    """A curve of base and candidate over the same points of x, small enough for a comment.
+
+    `roc` is the receiver operating characteristic, of three classes and more the mean of each against the rest; `error`
+    is the mean absolute error by tenth of the true value.
+    """
+
+    kind: Literal["roc", "error"]
+    x: tuple[float, ...]
+    base: tuple[float, ...] = ()
+    candidate: tuple[float, ...]
+
+
+class LastRun(Frozen):
+    """What the last `make repro` did: by stage its seconds, None where nothing had changed; and its MLflow run."""
+
+    stages: dict[str, float | None]
+    mlflow: str | None = None
+    mlflow_local: bool = True
+
+
 class SuiteCheck(Frozen):
     """One check of a suite as its stage left it; see `slipway.suites.Check`."""
 
@@ -154,6 +175,8 @@ class Verdict(Frozen):
     gates: tuple[Gate, ...]
     suites: dict[str, tuple[SuiteCheck, ...]]
     changes: Changes
+    curve: Curve | None = None
+    run: LastRun | None = None
     created: str  # ISO 8601, UTC
     seconds: float
 

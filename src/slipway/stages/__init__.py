@@ -5,8 +5,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from types import TracebackType
 
+from slipway import layout
 from slipway.errors import UserError
 
 # The threads of boosted trees would spin while they wait for each other, and training beside any other work then takes
@@ -33,10 +35,14 @@ def started(stage: str) -> Iterator[None]:
     """
     from threadpoolctl import threadpool_limits
 
+    from slipway.files import write_json
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a suite takes deepchecks with it
+    began = monotonic()
     try:
         with threadpool_limits(1, "blas"):
             yield
+        write_json(layout.RUN / f"{stage}.json", {"seconds": round(monotonic() - began, 3)})
     except (UserError, OSError) as error:  # such as a full disk; nothing is half-written
         print(f"error: {stage}: {error}", file=sys.stderr)  # noqa: T201  # a stage speaks to whoever runs `dvc repro`
         sys.exit(2)
