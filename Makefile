@@ -1,7 +1,7 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review test test-fast lint format lock hooks bench clean ready
+.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment allowed publish gc changed gate test test-fast lint format lock hooks bench clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
@@ -52,8 +52,27 @@ test-data: ready ## Test the data: the contract, deepchecks' conditions, freshne
 test-model: ready ## Test the model file: thresholds, deepchecks' conditions, behaviour, parity, budgets
 	@$(run) pytest tests/model --junitxml reports/test-model.xml $(ARGS)
 
+# Values that a workflow hands over, such as names of branches, reach the shell as variables: none is pasted into a line.
 review: ready ## Judge the model against the default branch's; ARGS="--base HEAD~1" names another revision
-	@$(run) slipway review $(ARGS)
+	@$(run) slipway review $${BASE:+--base "$$BASE"} $${INTO:+--into "$$INTO"} $(ARGS)
+
+comment: ready ## In GitHub Actions: the report to the job's summary and the pull request
+	@$(run) slipway comment $${VERDICT:+--verdict "$$VERDICT"}
+
+allowed: ready ## In GitHub Actions: whether who asked for /reproduce may
+	@$(run) slipway allowed
+
+publish: ready ## Push results to DVC's remote, dvc.lock and reports to BRANCH
+	@$(run) slipway publish --branch "$$BRANCH"
+
+gc: ready ## Remove from DVC's cache what this tree does not use
+	@$(run) dvc gc --workspace --force --quiet
+
+changed: ## In GitHub Actions: whether a pull request changes more than documents
+	@python3 -I src/slipway/delivery/jobs.py changed
+
+gate: ## In GitHub Actions: whether every job ran that had to, and passed; reads NEEDS
+	@python3 -I src/slipway/delivery/jobs.py gate
 
 test: ready ## Run all tests of the machinery; coverage of src/ must reach 90 %
 	@$(run) pytest -n 2 --dist worksteal --cov $(ARGS)

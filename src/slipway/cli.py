@@ -118,6 +118,9 @@ def review(
         str | None,
         typer.Option(help="The revision to compare with; by default where the branch left the default branch."),
     ] = None,
+    into: Annotated[
+        str | None, typer.Option(help="The branch that this one goes into; the default branch unless given.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder for verdict.json, review.md and review.html.")] = Path(
         "reports"
     ),
@@ -134,7 +137,7 @@ def review(
         (out / name).unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the base's worktree does not outlive it
     try:
-        verdict = run_review(base, reproduce=reproduce)
+        verdict = run_review(base, into=into, reproduce=reproduce)
     except (UserError, OSError):
         raise
     except Exception:  # a mistake of ours; Python's own exit code, 1, would say that the model failed
@@ -143,6 +146,42 @@ def review(
     write(verdict, out)
     show(verdict)
     raise typer.Exit(EXIT[verdict.verdict])
+
+
+@app.command()
+def comment(
+    verdict: Annotated[Path, typer.Option(help="The verdict to render.")] = Path("reports/verdict.json"),
+) -> None:
+    """In GitHub Actions: show the report in the job's summary and on the pull request. Always exits with 0."""
+    from slipway.delivery.comment import tell
+    from slipway.files import printable
+
+    told = tell(verdict)
+    typer.echo(f"the report is in {' and '.join(told.where)}" if told.where else "the report is nowhere but here")
+    if told.problem:
+        typer.echo(f"::warning title=report::{printable(told.problem)}")
+
+
+@app.command()
+def allowed() -> None:
+    """In GitHub Actions: whether a /reproduce comment is of somebody who may write here. Exits with 2 if not."""
+    from slipway.delivery.reproduce import allow, write_outputs
+    from slipway.files import printable
+
+    branch = allow()
+    write_outputs(branch)
+    typer.echo(f"{printable(branch.name)} at {branch.commit[:9]} is run")
+
+
+@app.command()
+def publish(
+    branch: Annotated[str, typer.Option(help="The branch that the results go to.")],
+    message: Annotated[str, typer.Option(help="Of the commit.")] = "Reproduce the pipeline",
+) -> None:
+    """Push the results to DVC's remote, and dvc.lock and the reports to a branch, if anything changed."""
+    from slipway.delivery.reproduce import publish as publish_results
+
+    typer.echo(publish_results(branch, message))
 
 
 @app.command()

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,8 @@ from time import monotonic
 from slipway import layout
 from slipway.delivery.data import killed_adoption
 from slipway.delivery.gittree import path_hash
-from slipway.errors import UserError
+from slipway.errors import UserError, warn
+from slipway.files import write_text
 from slipway.params import load_params
 from slipway.schema import load_schema
 from slipway.settings import read_yaml
@@ -40,17 +42,43 @@ def repro(words: Sequence[str] = ()) -> None:
     check_settings(load_params(), load_schema())  # before DVC removes the results of a stage that cannot run
     if LOCKS.exists() and not LOCKS.stat().st_size:
         LOCKS.unlink()  # DVC was killed while it wrote this, and would never start again
-    if not Path(".dvc/cache").exists():  # DVC would not replace pages that it does not have, and they are made again
-        for page in layout.SUITES.glob("*.html"):
-            page.unlink()
+    if not Path(".dvc/cache").exists():  # DVC would not replace results that it does not have, and they are made again
+        for path in outputs(layout.PIPELINE, cached=True):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    mend_lock()
     with _listening() as heard:
         refuse_unversioned_data()
         shutil.rmtree(layout.RUN, ignore_errors=True)
         _dvc(heard, "repro", "--pull", *words)
         # With --pull, DVC takes a stage whose results are missing for unchanged and brings back what its cache holds,
         # but not the reports that git holds: after a stage was killed they would stay away. Without it misses them.
-        if not all(path.exists() for path in reports(layout.PIPELINE)):
+        if not all(path.exists() for path in outputs(layout.PIPELINE, cached=False)):
             _dvc(heard, "repro", *words)
+
+
+def mend_lock() -> None:
+    """Put `dvc.lock` back as the last commit has it where DVC was killed while it wrote it, and would not start again.
+
+    What the commit lacks, DVC's run cache brings back. A merge conflict is somebody's to resolve.
+
+    Raises:
+        UserError: It holds one.
+    """
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+
+    if not layout.LOCK.exists():
+        return
+    try:
+        COMPILED_LOCKFILE_SCHEMA(read_yaml(layout.LOCK))
+    except Exception as error:  # not YAML, or not a lock; DVC's validation raises its library's own
+        if "merge conflict" in str(error):
+            raise
+        committed = subprocess.run(["git", "show", f"HEAD:./{layout.LOCK}"], capture_output=True, check=False)  # noqa: S603, S607
+        if committed.returncode:
+            layout.LOCK.unlink()
+        else:
+            write_text(layout.LOCK, committed.stdout.decode())
+        warn("repro", f"{layout.LOCK} was damaged, as by a run that was killed; it is as the last commit has it again")
 
 
 def refuse_unversioned_data() -> None:
@@ -77,12 +105,12 @@ def refuse_unversioned_data() -> None:
         )
 
 
-def reports(pipeline: Path) -> list[Path]:
-    """The results that `dvc.yaml` leaves to git."""
+def outputs(pipeline: Path, *, cached: bool) -> list[Path]:
+    """The results that `dvc.yaml` gives to DVC's cache, or those that it leaves to git."""
     stages = read_yaml(pipeline)["stages"].values()
     outs = [out for stage in stages for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
-    named = [next(iter(out.items())) for out in outs if isinstance(out, dict)]
-    return [Path(path) for path, options in named if options.get("cache") is False]
+    named = [next(iter(out.items())) if isinstance(out, dict) else (out, {}) for out in outs]
+    return [Path(path) for path, options in named if options.get("cache", True) is cached]
 
 
 class _Heard(logging.Filter):
@@ -110,12 +138,16 @@ class _Heard(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is shown: not how an interrupt ends, nor that a result made next is in no remote."""
+        said = record.getMessage()
+        if not self.interrupted and said.endswith(
+            f"exited with -{signal.SIGINT.value}"
+        ):  # the stage heard it before us
+            self.interrupt()
         if self.interrupted:
             if not (record.exc_info or self._stopped):
                 self._stopped = True
                 raise KeyboardInterrupt
             return False
-        said = record.getMessage()
         if said.startswith("Pulling data for"):
             self._raw = said.endswith(".dvc'")
         return self._raw or not said.startswith(("Some of the cache files do not exist", "Unable to pull data for"))

@@ -248,6 +248,24 @@ def test_a_stage_killed_half_way_loses_nothing(demo, stage):
     demo.repro()
 
 
+@pytest.mark.parametrize("left", [0.0, 0.3, 0.55, 0.9, 0.99])
+def test_a_lock_that_dvc_was_killed_in_writing_is_mended(demo, left):
+    lock = demo.folder / "dvc.lock"
+    whole = lock.read_bytes()
+    lock.write_bytes(whole[: int(len(whole) * left)])
+    demo.repro()
+    assert lock.read_bytes() == whole
+
+
+def test_a_merge_conflict_in_the_lock_is_left_to_who_merges(demo):
+    lock = demo.folder / "dvc.lock"
+    conflict = f"<<<<<<< ours\n{lock.read_text()}=======\n>>>>>>> theirs\n"
+    lock.write_text(conflict)
+    assert "dvc.lock: holds a merge conflict; resolve it, either side will do" in demo.repro(code=2)
+    assert lock.read_text() == conflict
+    demo("git", "checkout", "-q", ".")
+
+
 def test_an_interrupted_run_says_so_in_one_line_and_goes_on_later(demo):
     for delay in (0.0, 1.5):  # while the stage imports, and in its work
         begun = "> python -m slipway.stages.train"

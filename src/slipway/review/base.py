@@ -104,8 +104,12 @@ class Base:
         return stages
 
 
-def find_base(revision: str | None) -> Base:
-    """Resolve the revision to compare with: the one given, or where the branch left the default branch.
+def find_base(revision: str | None, into: str | None = None) -> Base:
+    """Resolve the revision to compare with: the one given, or where this branch left the one that it goes into.
+
+    Args:
+        revision: To compare with, whatever lies between.
+        into: The branch that this one goes into; the default branch unless given.
 
     Raises:
         UserError: There is no such revision, or no such point in the history that is here.
@@ -123,8 +127,10 @@ def find_base(revision: str | None) -> Base:
                 f"--base {printable(revision)}: there is no such revision{deepen or '; see `git log --all`'}"
             )
         return Base(revision, commit)
-    branch = _default_branch()
-    commit = git_text("merge-base", "HEAD", branch)
+    branch = into or _default_branch()
+    if not git_text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{branch}^{{commit}}"):
+        raise UserError(f"--into {printable(branch)}: there is no such branch{deepen or '; see `git branch --all`'}")
+    commit = git_text("merge-base", "--end-of-options", "HEAD", branch)
     if not commit:
         raise UserError(
             f"HEAD and {branch} have no common commit here{deepen or '; name the revision to compare with by --base'}"

@@ -25,18 +25,19 @@ from slipway.schema import Schema
 from slipway.settings import describe, read_yaml
 
 
-def review(revision: str | None = None, *, reproduce: bool = True) -> Verdict:
+def review(revision: str | None = None, *, into: str | None = None, reproduce: bool = True) -> Verdict:
     """Compare the workspace's model with a revision's, and judge it by the gates of `params.yaml`.
 
     Args:
-        revision: What to compare with; None is where the branch left the default branch.
+        revision: What to compare with; None is where this branch left the one that it goes into.
+        into: That branch; None is the default branch.
         reproduce: Whether to run the base's pipeline where DVC does not have its model.
 
     Raises:
         UserError: The candidate is not in a state to be judged, or the revision cannot be found.
     """
     started = time.monotonic()
-    base = find_base(revision)
+    base = find_base(revision, into)
     candidate = load_candidate()
     try:
         with base_model(base, reproduce=reproduce) as found:

@@ -1,0 +1,157 @@
+"""Bringing a report to where people look: the job's summary always, one comment on the pull request where that may be.
+
+CML writes the comment where it is there; where it is not, or fails, GitHub's REST interface does, in the same place. No
+failure here changes the outcome of a run: it is said in the log, and in the summary.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from slipway.delivery.github import BOT, Event, GitHub, PullRequest, pull_request
+from slipway.errors import UserError
+from slipway.files import write_text
+from slipway.review.report import as_markdown
+from slipway.review.verdict import Verdict
+from slipway.settings import describe
+
+MARKER = "<!-- slipway review: run {run} of {head} -->"
+MARKED = re.compile(r"<!-- slipway review: run (\d+) of ([0-9a-f]+) -->")
+CML_WATERMARK, CML_TITLE = "cml.dev/watermark.png", "Slipway"
+CML_PAGE = 30  # comments; CML looks for its own among the first so many only
+LARGEST = 4 * 2**20  # bytes of a verdict
+STRANGER = (
+    "> [!NOTE]\n> This comes from the run of a fork, whose code wrote it. What counts is the required check, and what "
+    "a reviewer reads.\n\n"
+)
+NO_REPORT = "### ❔ No verdict\n\nThe review did not get as far as a report; the log of the failed step says why.\n"
+
+
+def read_verdict(path: Path) -> Verdict:
+    """Read a verdict that anybody may have written.
+
+    Keys that this version does not know are passed over: within one version of the file keys are only added.
+
+    Raises:
+        UserError: It is missing, too large, or no verdict.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"{path}: larger than {LARGEST:,} bytes")
+        return Verdict.model_validate_json(path.read_bytes(), extra="ignore")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: is no verdict: {describe(error)}") from None
+
+
+@dataclass(frozen=True)
+class Told:
+    """Where a report went; `problem` says why it went no further."""
+
+    where: tuple[str, ...]
+    problem: str = ""
+
+
+def tell(path: Path) -> Told:
+    """Put the report of a verdict into the job's summary, and onto the pull request that the event is about.
+
+    Args:
+        path: The verdict; the report is rendered from it anew.
+
+    Returns:
+        Where it went.
+    """
+    try:
+        report, problem = as_markdown(read_verdict(path)), ""
+    except UserError as error:
+        report, problem = NO_REPORT, str(error)
+    where = [_summarise(report)] if "GITHUB_STEP_SUMMARY" in os.environ else []
+    try:
+        where.append(_comment(report))
+    except UserError as error:
+        problem = f"{problem}; {error}" if problem else str(error)
+        if where:
+            _summarise(f"\n*Not on the pull request: {' '.join(problem.split())}*\n")
+    return Told(tuple(where), problem)
+
+
+def _summarise(text: str) -> str:
+    with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as file:
+        file.write(text)
+    return "the job's summary"
+
+
+def _comment(report: str) -> str:
+    """Write the comment, or write it anew in its place; say which.
+
+    Raises:
+        UserError: There is no pull request, no right to comment, or something newer than this.
+    """
+    event = Event.from_environment()
+    token = os.environ.get("GITHUB_TOKEN") or os.environ.get("REPO_TOKEN")
+    if not token:
+        raise UserError("GITHUB_TOKEN is not set, so there is no comment")
+    github = GitHub(event.repository, token)
+    try:
+        pull = pull_request(event, github)
+        if not pull.own and event.name != "workflow_run":
+            raise UserError("the pull request comes from a fork, whose run may not comment; comment.yaml does")
+        now = github.call("GET", f"pulls/{pull.number}")["head"]["sha"]
+        if now != pull.head:
+            raise UserError(f"{pull.head[:9]} is no longer the head of #{pull.number}; {now[:9]} is reviewed by itself")
+        if not pull.own:
+            report = STRANGER + report
+        return _write(github, pull, f"{report}\n{MARKER.format(run=event.run, head=pull.head)}\n", event.run)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the event or GitHub's answer is not as expected: {type(error).__name__} {error}") from None
+
+
+def _write(github: GitHub, pull: PullRequest, body: str, run: int) -> str:
+    place, ours = 0, None
+    for number, comment in enumerate(github.pages(f"issues/{pull.number}/comments")):
+        if (comment.get("user") or {}).get("login") == BOT and MARKED.search(comment.get("body") or ""):
+            place, ours = number, comment
+    found = MARKED.search(ours["body"]) if ours else None
+    if found and int(found[1]) > run:
+        raise UserError(f"a newer run has commented on #{pull.number}")
+    watermarked = ours is not None and CML_WATERMARK in ours["body"]
+    problem = ""
+    if shutil.which("cml") and (ours is None or (watermarked and place < CML_PAGE)):
+        problem = _by_cml(pull, body)
+        if not problem:
+            return f"a comment on #{pull.number}, by CML"
+    aside = f" (CML failed: {problem})" if problem else ""
+    content: dict[str, Any] = {"body": body}
+    if ours is None:
+        github.call("POST", f"issues/{pull.number}/comments", json=content)
+        return f"a new comment on #{pull.number}{aside}"
+    if watermarked:  # or CML would not know it again, and write another
+        content["body"] += "\n".join(line for line in ours["body"].splitlines() if CML_WATERMARK in line)
+    github.call("PATCH", f"issues/comments/{int(ours['id'])}", json=content)
+    return f"the comment on #{pull.number}, in place{aside}"
+
+
+def _by_cml(pull: PullRequest, body: str) -> str:
+    """Have CML write the comment; empty if it did, else why not."""
+    file = Path(os.environ.get("RUNNER_TEMP", ".dvc/tmp")) / "slipway-comment.md"
+    write_text(file, body)
+    command = ["cml", "comment", "update", "--publish=false", f"--target=pr/{pull.number}"]
+    command += [f"--watermark-title={CML_TITLE}", str(file)]
+    environment = os.environ | {"ITERATIVE_DO_NOT_TRACK": "1"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return type(error).__name__
+    finally:
+        file.unlink(missing_ok=True)
+    if done.returncode == 0:
+        return ""
+    said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    return (said or [f"exit code {done.returncode}"])[-1].strip()[:200]

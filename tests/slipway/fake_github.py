@@ -1,0 +1,102 @@
+"""A server on loopback that answers the few calls that are made as GitHub's REST interface does."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+BOT = "github-actions[bot]"
+
+
+@dataclass
+class FakeGitHub:
+    """What the repository holds. `refuse` is a status that every writing call is answered with."""
+
+    url: str = ""
+    pulls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    comments: list[dict[str, Any]] = field(default_factory=list)
+    permissions: dict[str, str] = field(default_factory=dict)
+    refuse: int | None = None
+    calls: list[tuple[str, str]] = field(default_factory=list)
+
+    def add_pull(self, number: int, head: str, *, source: str = "o/r", branch: str = "topic") -> dict[str, Any]:
+        """A pull request, as its description in events and answers."""
+        owner = source.split("/", maxsplit=1)[0]
+        repo = {"full_name": source, "owner": {"login": owner}}
+        head_of = {"sha": head, "ref": branch, "repo": repo, "label": f"{owner}:{branch}"}
+        self.pulls[number] = {"number": number, "head": head_of, "state": "open"}
+        return self.pulls[number]
+
+    def add_comment(self, body: str, login: str = "somebody") -> dict[str, Any]:
+        """A comment that is there already."""
+        self.comments.append({"id": len(self.comments) + 1, "body": body, "user": {"login": login}})
+        return self.comments[-1]
+
+    def answer(  # noqa: PLR0911
+        self, method: str, path: str, query: dict[str, str], content: Any
+    ) -> tuple[int, Any]:
+        """The status and the content of an answer."""
+        if method != "GET" and self.refuse:
+            return self.refuse, {"message": "Resource not accessible by integration"}
+        if match := re.fullmatch(r"/pulls/(\d+)", path):
+            found = self.pulls.get(int(match[1]))
+            return (200, found) if found else (404, {"message": "Not Found"})
+        if path == "/pulls":
+            return 200, [pull for pull in self.pulls.values() if pull["head"]["label"] == query.get("head")]
+        if match := re.fullmatch(r"/collaborators/([\w-]+)/permission", path):
+            return 200, {"permission": self.permissions.get(match[1], "read")}
+        if re.fullmatch(r"/issues/\d+/comments", path):
+            if method == "POST":
+                return 201, self.add_comment(content["body"], BOT)
+            size, page = int(query.get("per_page", 30)), int(query.get("page", 1))
+            return 200, self.comments[(page - 1) * size : page * size]
+        if method == "PATCH" and (match := re.fullmatch(r"/issues/comments/(\d+)", path)):
+            comment = next(each for each in self.comments if each["id"] == int(match[1]))
+            comment["body"] = content["body"]
+            return 200, comment
+        return 404, {"message": "Not Found"}
+
+
+@contextmanager
+def fake_github(repository: str = "o/r") -> Iterator[FakeGitHub]:
+    """Serve for as long as the block lasts."""
+    state = FakeGitHub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _serve(self) -> None:
+            parts = urlsplit(self.path)
+            path = parts.path.removeprefix(f"/repos/{repository}")
+            state.calls.append((self.command, path))
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.headers.get("Authorization") != "Bearer token":
+                status, content = 401, {"message": "Bad credentials"}
+            else:
+                status, content = state.answer(self.command, path, query, json.loads(sent) if sent else None)
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PATCH = _serve  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Nothing to standard error."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,99 @@
+"""What a pull request's workflow asks first and last."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers import ROOT, git, write
+from slipway.delivery.jobs import missing
+
+SCRIPT = ROOT / "src/slipway/delivery/jobs.py"
+
+
+def ask(folder: Path, verb: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "NEEDS"))}
+    return subprocess.run(
+        [sys.executable, "-I", str(SCRIPT), verb],
+        cwd=folder,
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    origin = tmp_path / "origin"
+    origin.mkdir()
+    git(origin, "init", "-qb", "main")
+    write(origin, "README.md", "hello\n")
+    git(origin, "add", "-A")
+    git(origin, "commit", "-qm", "first")
+    git(tmp_path, "clone", "-q", str(origin), "clone")
+    git(tmp_path / "clone", "checkout", "-qb", "topic")
+    return tmp_path / "clone"
+
+
+@pytest.mark.parametrize(
+    ("paths", "line"),
+    [
+        (["README.md", "docs/more.md", "docs/a.png"], "false"),
+        (["README.md", "params.yaml"], "true"),
+        (["src/README.md"], "false"),
+        (["src/model/pipeline.py"], "true"),
+        (["docs/verdict.schema.json"], "true"),
+        ([".github/workflows/pull-request.yaml"], "true"),
+        (["data.md/x.csv"], "true"),
+    ],
+)
+def test_documents_alone_do_not_run_the_line(clone, tmp_path, paths, line):
+    for path in paths:
+        write(clone, path, "new\n")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "more")
+    done = ask(clone, "changed", GITHUB_BASE_REF="main", GITHUB_OUTPUT=str(tmp_path / "output"))
+    assert (done.returncode, done.stdout) == (0, f"line={line}\n")
+    assert (tmp_path / "output").read_text() == f"line={line}\n"
+
+
+def test_a_base_branch_that_is_gone_runs_everything(clone):
+    assert ask(clone, "changed", GITHUB_BASE_REF="gone").stdout.endswith("line=true\n")
+    assert ask(clone, "changed").stdout == "line=true\n"  # no pull request
+
+
+def needs(changes="success", quality="success", line="success", output="true"):
+    return {
+        "changes": {"result": changes, "outputs": {"line": output}},
+        "quality": {"result": quality, "outputs": {}},
+        "line": {"result": line, "outputs": {}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("found", "problems"),
+    [
+        (needs(), []),
+        (needs(line="skipped", output="false"), []),
+        (needs(line="skipped"), ["line: skipped"]),
+        (needs(line="failure"), ["line: failure"]),
+        (needs(line="cancelled"), ["line: cancelled"]),
+        (needs(quality="skipped", output="false"), ["quality: skipped"]),
+        (needs(changes="failure", line="skipped", output=""), ["changes: failure", "line: skipped"]),
+        (needs(line="failure", output="false"), ["line: failure"]),
+    ],
+)
+def test_the_gate_is_green_only_if_all_that_had_to_run_did(tmp_path, found, problems):
+    assert missing(found) == problems
+    done = ask(tmp_path, "gate", NEEDS=json.dumps(found))
+    assert done.returncode == (1 if problems else 0)
+    assert all(problem in done.stdout for problem in problems)
+
+
+@pytest.mark.parametrize("said", ["", "null", "{}", "[1]", '{"changes": {"result": "success"}}'])
+def test_a_gate_that_is_told_nothing_is_red(tmp_path, said):
+    assert ask(tmp_path, "gate", NEEDS=said).returncode == 1

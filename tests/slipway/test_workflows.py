@@ -1,0 +1,184 @@
+"""Whole pull requests: pushed to a repository, run through the workflow's own steps, up to the comment and the gate."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_github import FakeGitHub, fake_github
+from workflow import Expression, Run, Runner
+
+from helpers import git, slipway, write
+
+pytestmark = pytest.mark.slow
+
+SKIP = {"make test-fast": "this is one of those tests", "make lint": "a check of its own"}
+
+
+class Project:
+    """A repository with a bare origin, whose main branch has been run, and a clone to work in."""
+
+    def __init__(self, ran: Path, folder: Path) -> None:
+        self.folder, self.origin, self.work = folder, folder / "origin.git", folder / "work"
+        shutil.copytree(ran, self.work, symlinks=True)
+        git(folder, "clone", "-q", "--bare", str(self.work), str(self.origin))
+        git(self.work, "remote", "add", "origin", str(self.origin))
+        git(self.work, "fetch", "-q")
+        git(self.work, "checkout", "-qb", "topic")
+        shutil.copytree(self.work / ".dvc/cache", folder / "run/cache")  # what main's runs have left
+
+    def change(self, path: str, old: str, new: str) -> None:
+        file = self.work / path
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+
+    def push(self, *, run: bool = True) -> str:
+        """Run the pipeline, commit and push; the commit."""
+        if run:
+            assert slipway(self.work, "repro").returncode in {0, 1}
+        git(self.work, "add", "-A")
+        git(self.work, "commit", "-qm", "a change")
+        git(self.work, "push", "-qf", "origin", "topic")
+        return git(self.work, "rev-parse", "HEAD").strip()
+
+    def pull_request(self, github: FakeGitHub, *, source: str = "o/r", token: str = "token", **more: Any) -> Run:
+        """Run the workflow of a pull request of the topic branch."""
+        sha = git(self.work, "rev-parse", "HEAD").strip()
+        pull = github.add_pull(3, sha, source=source)
+        context = {
+            "event": {"pull_request": pull},
+            "event_name": "pull_request",
+            "repository": "o/r",
+            "run_id": 7,
+            "sha": sha,
+            "ref": "refs/pull/3/merge",
+            "base_ref": "main",
+            **more,
+        }
+        runner = Runner(self.origin, self.folder / "run", context, token, SKIP, {"GITHUB_API_URL": github.url})
+        return runner("pull-request.yaml")
+
+    @property
+    def summary(self) -> str:
+        path = self.folder / "run/summary.md"
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        return json.loads((self.folder / "run/artifacts/review/verdict.json").read_text())
+
+
+@pytest.fixture
+def project(ran: Path, tmp_path: Path) -> Project:
+    return Project(ran, tmp_path)
+
+
+@pytest.fixture
+def github() -> Iterator[FakeGitHub]:
+    with fake_github() as server:
+        yield server
+
+
+def test_a_good_change_is_green_and_one_comment_says_why(project, github):
+    project.change("params.yaml", "strength: 1.0", "strength: 0.9")
+    project.push()
+    run = project.pull_request(github)
+    assert run.results == dict.fromkeys(("changes", "quality", "line", "gate"), "success"), run.printed("line")
+    assert "Running stage 'train'" in run.printed("line")  # no remote has the branch's model, and it was not run here
+    (comment,) = github.comments
+    assert comment["body"].startswith("### ✅ Pass")
+    assert "`train.linear.strength` 1.0 → 0.9" in comment["body"].replace("\\", "")
+    assert comment["body"].splitlines()[0] == project.summary.splitlines()[0]
+    assert project.verdict["base"]["source"] == "dvc"
+    assert (project.folder / "run/artifacts/review/review.html").exists()
+
+
+def test_a_bad_change_is_red_and_the_comment_says_why(project, github):
+    project.change("params.yaml", "strength: 1.0", "strength: 0.00001")
+    project.push()
+    run = project.pull_request(github)
+    assert run.results == {"changes": "success", "quality": "success", "line": "failure", "gate": "failure"}
+    assert github.comments[0]["body"].startswith("### ❌ Fail")
+    assert project.verdict["verdict"] == "fail"
+    assert "line: failure" in run.printed("gate")
+
+
+def test_a_lock_that_is_not_of_this_tree_is_red_and_says_what_mends_it(project, github):
+    project.change("params.yaml", "strength: 1.0", "strength: 0.9")
+    project.push(run=False)
+    run = project.pull_request(github)
+    assert run.results["line"] == run.results["gate"] == "failure"
+    assert "train: params.yaml:train.linear.strength" in run.printed("line").replace(" changed", "")
+    assert "make repro" in run.printed("line")
+
+
+def test_a_fork_gets_the_summary_and_then_a_comment_that_is_rendered_here(project, github):
+    project.change("params.yaml", "strength: 1.0", "strength: 0.9")
+    sha = project.push()
+    run = project.pull_request(github, source="stranger/r", token="")
+    assert run.results["gate"] == "success", run.printed("line")
+    assert not github.comments
+    assert project.summary.startswith("### ✅ Pass")
+    source = {"full_name": "stranger/r", "owner": {"login": "stranger"}}
+    after = {"event": "pull_request", "head_sha": sha, "head_branch": "topic", "head_repository": source, "id": 7}
+    context = {"event": {"workflow_run": after}, "event_name": "workflow_run", "repository": "o/r", "run_id": 8}
+    main = git(project.work, "rev-parse", "main").strip()
+    trusted = Runner(
+        project.origin, project.folder / "run", context | {"sha": main}, environment={"GITHUB_API_URL": github.url}
+    )
+    assert trusted("comment.yaml").results == {"comment": "success"}
+    (comment,) = github.comments
+    assert "This comes from the run of a fork" in comment["body"]
+    assert "### ✅ Pass" in comment["body"]
+
+
+def test_documents_alone_are_green_without_running_the_line(project, github):
+    write(project.work, "docs/why.md", "because\n")
+    project.push(run=False)
+    run = project.pull_request(github)
+    assert run.results == {"changes": "success", "quality": "success", "line": "skipped", "gate": "success"}
+    assert not github.calls
+
+
+def test_a_remote_that_is_down_is_borne_where_the_cache_has_the_data(project, github):
+    project.change("params.yaml", "strength: 1.0", "strength: 0.9")
+    project.change(".dvc/config", "url = remote", "url = /nowhere/at/all")
+    project.push()
+    run = project.pull_request(github)
+    assert run.results["gate"] == "success", run.printed("line")
+
+
+def test_without_cache_and_remote_the_missing_data_is_named_and_the_report_says_that_there_is_none(project, github):
+    shutil.rmtree(project.folder / "run/cache")
+    shutil.rmtree(project.work / ".dvc/remote/files")
+    project.push(run=False)
+    run = project.pull_request(github)
+    assert run.results["gate"] == "failure"
+    assert "neither locally nor on remote" in run.printed("line")
+    assert github.comments[0]["body"].startswith("### ❔ No verdict")
+
+
+def test_a_base_branch_that_is_gone_is_said(project, github):
+    git(project.work, "push", "-q", "origin", ":main", "topic:other")
+    project.push(run=False) if git(project.work, "status", "--porcelain") else git(
+        project.work, "push", "-q", "origin", "topic"
+    )
+    run = project.pull_request(github)
+    assert run.results["gate"] == "failure"
+    assert "--into origin/main: there is no such branch" in run.printed("line")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.b == 'x' && !c", True),
+        ("a.b != 'x' || (c && a)", None),
+        ("format('origin/{0}', a.b)", "origin/x"),
+        ("a.missing.deeper || 'it''s'", "it's"),
+    ],
+)
+def test_expressions_are_read_as_github_reads_them(text, expected):
+    values = {"a": {"b": "x"}, "c": None}
+    assert Expression(text, values, {"format": lambda text, *words: text.format(*words)}).value() == expected

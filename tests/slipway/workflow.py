@@ -1,0 +1,275 @@
+"""Runs a workflow's jobs as GitHub would: expressions, outputs, conditions, and every `run:` step for real.
+
+What a `uses:` step does is stood in for here: checkout clones, the caches and artifacts are folders, and installing uv is
+done. An action that is not known here is an error, so a workflow cannot grow one that the tests pass over.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from helpers import ROOT, git
+
+TOKENS = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|[!(),]|-?\d+(?:\.\d+)?|[A-Za-z_][\w-]*(?:\.[\w-]+)*)")
+
+
+class Expression:
+    """An expression of GitHub's: literals, properties, `! && || == !=` and some functions.
+
+    Args:
+        text: Without `${{ }}`.
+        values: The contexts, such as `github` and `needs`.
+        functions: By name.
+    """
+
+    def __init__(self, text: str, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> None:
+        self._tokens = TOKENS.findall(text)
+        assert "".join(self._tokens) == re.sub(r"\s+(?=(?:[^']*'[^']*')*[^']*$)", "", text), text
+        self._values, self._functions, self._at = values, functions, 0
+
+    def value(self) -> Any:
+        found = self._any()
+        assert self._at == len(self._tokens), self._tokens
+        return found
+
+    def _next(self, *expected: str) -> bool:
+        if self._at < len(self._tokens) and self._tokens[self._at] in expected:
+            self._at += 1
+            return True
+        return False
+
+    def _any(self) -> Any:
+        found = self._all()
+        while self._next("||"):
+            other = self._all()
+            found = found or other
+        return found
+
+    def _all(self) -> Any:
+        found = self._equal()
+        while self._next("&&"):
+            other = self._equal()
+            found = found and other
+        return found
+
+    def _equal(self) -> Any:
+        found = self._one()
+        while self._at < len(self._tokens) and (sign := self._tokens[self._at]) in {"==", "!="}:
+            self._at += 1
+            other = self._one()
+            same = (found or "") == (other or "") if found is None or other is None else found == other
+            found = same if sign == "==" else not same
+        return found
+
+    def _one(self) -> Any:
+        if self._next("!"):
+            return not self._one()
+        if self._next("("):
+            found = self._any()
+            assert self._next(")")
+            return found
+        token = self._tokens[self._at]
+        self._at += 1
+        if token.startswith("'"):
+            return token[1:-1].replace("''", "'")
+        if self._next("("):
+            words = []
+            while not self._next(")"):
+                words.append(self._any())
+                self._next(",")
+            return self._functions[token](*words)
+        found = self._values
+        for step in token.split("."):
+            found = found.get(step) if isinstance(found, Mapping) else None
+        return found
+
+
+@dataclass
+class Step:
+    """What became of a step. `printed` is None where it did not run."""
+
+    name: str
+    result: str
+    printed: str = ""
+
+
+@dataclass
+class Run:
+    """A workflow run: the results of its jobs, and the steps of each."""
+
+    results: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    steps: dict[str, list[Step]] = field(default_factory=dict)
+
+    def printed(self, job: str) -> str:
+        """Everything that a job printed."""
+        return "\n".join(step.printed for step in self.steps[job])
+
+
+@dataclass
+class Runner:
+    """Where a workflow runs, and what GitHub would give it.
+
+    Attributes:
+        origin: The repository to check out.
+        folder: For workspaces, caches, artifacts and the files of steps.
+        github: The `github` context.
+        token: What `github.token` is.
+        skip: Commands that are not run, with the reason why; they count as passed.
+        environment: What every step has besides.
+    """
+
+    origin: Path
+    folder: Path
+    github: dict[str, Any]
+    token: str = "token"
+    skip: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, name: str) -> Run:
+        """Run all jobs of a workflow of this project, in the order in which they need each other."""
+        workflow = YAML(typ="safe").load((ROOT / ".github/workflows" / name).read_text(encoding="utf-8"))
+        run = Run()
+        for job, content in workflow["jobs"].items():
+            self._job(run, job, content, workflow.get("env", {}))
+        return run
+
+    def _job(self, run: Run, job: str, content: dict[str, Any], variables: dict[str, str]) -> None:
+        names = content.get("needs", [])
+        names = [names] if isinstance(names, str) else names
+        needs = {name: {"result": run.results[name], "outputs": run.outputs.get(name, {})} for name in names}
+        values = self._values(needs, variables)
+        fine = all(need["result"] == "success" for need in needs.values())
+        run.steps[job] = []
+        if not self._holds(content.get("if"), values, fine=fine):
+            run.results[job] = "skipped"
+            return
+        workspace, result = self.folder / job, "success"
+        for step in content["steps"]:
+            if not self._holds(step.get("if"), values, fine=result == "success"):
+                run.steps[job].append(Step(step.get("run", step.get("uses")), "skipped"))
+                continue
+            done = self._step(step, workspace, values)
+            run.steps[job].append(done)
+            if "id" in step:
+                values["steps"][step["id"]] = {"outcome": done.result, "outputs": self._outputs()}
+            if done.result == "failure" and not step.get("continue-on-error"):
+                result = "failure"
+        run.results[job] = result
+        run.outputs[job] = {key: self._text(text, values) for key, text in content.get("outputs", {}).items()}
+
+    def _values(self, needs: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
+        (self.folder / "temp").mkdir(exist_ok=True)
+        runner = {"os": "Linux", "temp": str(self.folder / "temp")}
+        github = self.github | {"token": self.token}
+        return {
+            "github": github,
+            "needs": needs,
+            "steps": {},
+            "env": variables,
+            "runner": runner,
+            "inputs": {},
+            "vars": {},
+        }
+
+    def _functions(self, values: dict[str, Any], *, fine: bool) -> dict[str, Callable[..., Any]]:
+        return {
+            "always": lambda: True,
+            "success": lambda: fine,
+            "cancelled": lambda: False,
+            "format": lambda text, *words: text.format(*words),
+            "toJSON": json.dumps,
+            "hashFiles": lambda *_: "hash",
+        }
+
+    def _holds(self, condition: str | None, values: dict[str, Any], *, fine: bool) -> bool:
+        if condition is None:
+            return fine
+        text = str(condition).strip().removeprefix("${{").removesuffix("}}").strip()
+        found = bool(Expression(text, values, self._functions(values, fine=fine)).value())
+        return found and (fine or any(word in text for word in ("always()", "cancelled()", "failure()")))
+
+    def _text(self, text: Any, values: dict[str, Any]) -> str:
+        def replaced(match: re.Match[str]) -> str:
+            found = Expression(match[1].strip(), values, self._functions(values, fine=True)).value()
+            return "" if found is None else str(found)
+
+        return re.sub(r"\$\{\{(.*?)\}\}", replaced, str(text))
+
+    def _outputs(self) -> dict[str, str]:
+        path = self.folder / "output"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return dict(line.split("=", 1) for line in lines)
+
+    def _step(self, step: dict[str, Any], workspace: Path, values: dict[str, Any]) -> Step:
+        if "uses" in step:
+            action = step["uses"].split("@")[0]
+            options = {name: self._text(text, values) for name, text in step.get("with", {}).items()}
+            return Step(action, self._act(action, options, workspace))
+        command = step["run"]
+        assert "${{" not in command  # such text would be read by the shell
+        if command in self.skip:
+            return Step(command, "success", f"not run: {self.skip[command]}")
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command],
+            cwd=workspace,
+            env=self._environment({name: self._text(text, values) for name, text in step.get("env", {}).items()}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Step(command, "failure" if done.returncode else "success", done.stdout)
+
+    def _environment(self, own: dict[str, str]) -> dict[str, str]:
+        (self.folder / "output").write_text("")
+        event = self.folder / "event.json"
+        event.write_text(json.dumps(self.github["event"]))
+        names = ("event_name", "repository", "run_id", "sha", "ref", "base_ref", "head_ref", "actor")
+        given = {f"GITHUB_{name.upper()}": str(self.github.get(name) or "") for name in names}
+        files = {"GITHUB_EVENT_PATH": event, "GITHUB_OUTPUT": self.folder / "output"}
+        files |= {"GITHUB_STEP_SUMMARY": self.folder / "summary.md", "RUNNER_TEMP": self.folder / "temp"}
+        kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "UV_CACHE_DIR") if name in os.environ}
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        paths = {name: str(file) for name, file in files.items()}
+        return (
+            kept | given | paths | {"CI": "true", "PATH": path, "NO_PROXY": "127.0.0.1"} | dict(self.environment) | own
+        )
+
+    def _act(self, action: str, options: dict[str, str], workspace: Path) -> str:
+        cache, artifacts = self.folder / "cache", self.folder / "artifacts"
+        match action:
+            case "actions/checkout":
+                assert options["persist-credentials"] == "false"
+                git(self.folder, "clone", "-q", str(self.origin), str(workspace))
+                git(workspace, "checkout", "-q", "--detach", options.get("ref") or self.github["sha"])
+                for name in (".venv", ".tools"):
+                    (workspace / name).symlink_to(ROOT / name)
+                with (workspace / ".git/info/exclude").open("a") as file:
+                    file.write(".venv\n.tools\n")
+            case "actions/cache/restore":
+                if cache.exists():
+                    shutil.copytree(cache, workspace / options["path"])
+            case "actions/cache/save":
+                shutil.copytree(workspace / options["path"], cache, dirs_exist_ok=True)
+            case "actions/upload-artifact":
+                if (workspace / options["path"]).exists():
+                    shutil.copytree(workspace / options["path"], artifacts / options["name"])
+            case "actions/download-artifact":
+                if not (artifacts / options["name"]).exists():
+                    return "failure"
+                shutil.copytree(artifacts / options["name"], options["path"])
+            case "astral-sh/setup-uv":
+                assert (ROOT / ".venv").exists()
+            case _:
+                raise AssertionError(f"{action}: the tests do not know what this does")
+        return "success"
