@@ -1,7 +1,7 @@
 """Runs a workflow's jobs as GitHub would: expressions, outputs, conditions, and every `run:` step for real.
 
-What a `uses:` step does is stood in for here: checkout clones, the caches and artifacts are folders, and installing uv is
-done. An action that is not known here is an error, so a workflow cannot grow one that the tests pass over.
+What a `uses:` step does is stood in for here: checkout clones, the caches and artifacts are folders, and uv is there.
+An action that is not known here is an error, so a workflow cannot grow one that the tests pass over.
 """
 
 import json
@@ -131,7 +131,7 @@ class Runner:
     origin: Path
     folder: Path
     github: dict[str, Any]
-    token: str = "token"
+    token: str
     skip: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -171,17 +171,10 @@ class Runner:
         (self.folder / "temp").mkdir(exist_ok=True)
         runner = {"os": "Linux", "temp": str(self.folder / "temp")}
         github = self.github | {"token": self.token}
-        return {
-            "github": github,
-            "needs": needs,
-            "steps": {},
-            "env": variables,
-            "runner": runner,
-            "inputs": {},
-            "vars": {},
-        }
+        own = {"github": github, "needs": needs, "env": variables, "runner": runner}
+        return own | {"steps": {}, "inputs": {}, "vars": {}}
 
-    def _functions(self, values: dict[str, Any], *, fine: bool) -> dict[str, Callable[..., Any]]:
+    def _functions(self, *, fine: bool) -> dict[str, Callable[..., Any]]:
         return {
             "always": lambda: True,
             "success": lambda: fine,
@@ -195,15 +188,15 @@ class Runner:
         if condition is None:
             return fine
         text = str(condition).strip().removeprefix("${{").removesuffix("}}").strip()
-        found = bool(Expression(text, values, self._functions(values, fine=fine)).value())
+        found = bool(Expression(text, values, self._functions(fine=fine)).value())
         return found and (fine or any(word in text for word in ("always()", "cancelled()", "failure()")))
 
     def _text(self, text: Any, values: dict[str, Any]) -> str:
         def replaced(match: re.Match[str]) -> str:
-            found = Expression(match[1].strip(), values, self._functions(values, fine=True)).value()
+            found = Expression(match[1].strip(), values, self._functions(fine=True)).value()
             return "" if found is None else str(found)
 
-        return re.sub(r"\$\{\{(.*?)\}\}", replaced, str(text))
+        return re.sub(r"\$\{\{(.*?)\}\}", replaced, str(text).lower() if isinstance(text, bool) else str(text))
 
     def _outputs(self) -> dict[str, str]:
         path = self.folder / "output"
@@ -241,9 +234,9 @@ class Runner:
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "UV_CACHE_DIR") if name in os.environ}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         paths = {name: str(file) for name, file in files.items()}
-        return (
-            kept | given | paths | {"CI": "true", "PATH": path, "NO_PROXY": "127.0.0.1"} | dict(self.environment) | own
-        )
+        # Without a sync: the environment is shared, and another clone must not install itself into it.
+        fixed = {"CI": "true", "PATH": path, "NO_PROXY": "127.0.0.1", "UV_NO_SYNC": "1"}
+        return kept | given | paths | fixed | dict(self.environment) | own
 
     def _act(self, action: str, options: dict[str, str], workspace: Path) -> str:
         cache, artifacts = self.folder / "cache", self.folder / "artifacts"

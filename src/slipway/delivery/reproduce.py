@@ -35,7 +35,7 @@ def allow() -> Branch:
     github = GitHub(event.repository, os.environ.get("GITHUB_TOKEN", ""))
     try:
         comment, issue = event.payload["comment"], event.payload["issue"]
-        if comment["body"].strip() != COMMAND or "pull_request" not in issue:
+        if comment["body"].strip() != COMMAND or issue.get("pull_request") is None:
             raise UserError(f"the comment is not {COMMAND} on a pull request")
         author = str(comment["user"]["login"])
         may = github.call("GET", f"collaborators/{author}/permission")
