@@ -84,13 +84,8 @@ def branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git(tmp_path, "init", "-q", "--bare", str(origin))
     work.mkdir()
     git(work, "init", "-qb", "topic")
-    remote = f"['remote \"r\"']
-    url = {tmp_path / 'remote'}
-"
-    write(work, ".dvc/config", f"{remote}[core]
-    remote = r
-    analytics = false
-")
+    remote = f"['remote \"r\"']\n    url = {tmp_path / 'remote'}\n"
+    write(work, ".dvc/config", f"{remote}[core]\n    remote = r\n    analytics = false\n")
     write(work, "dvc.yaml", "stages:\n  make:\n    cmd: echo more > out.txt\n    outs:\n      - out.txt\n")
     write(work, "dvc.lock", "schema: '2.0'\n")
     write(work, "reports/metrics.json", "{}\n")
