@@ -159,7 +159,7 @@ def comment(
     told = tell(verdict)
     typer.echo(f"the report is in {' and '.join(told.where)}" if told.where else "the report is nowhere but here")
     if told.problem:
-        typer.echo(f"::warning title=report::{printable(told.problem)}")
+        typer.echo(f"::notice title=report::{printable(told.problem)}")
 
 
 @app.command()

@@ -1,11 +1,19 @@
 """A project that has been run, for the tests that need one."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from helpers import copy_project, dvc, git, slipway
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests, they are no run of GitHub Actions but where they say so."""
+    for name in [name for name in os.environ if name.startswith(("GITHUB_", "RUNNER_"))]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 from fake_github import BOT, FakeGitHub, fake_github
 from test_report import FAILED, HOSTILE, PASSED
 
-from slipway.delivery.comment import CML_WATERMARK, LARGEST, MARKER, tell
+from slipway.delivery.comment import CML_WATERMARK, LARGEST, MARKER, Told, tell
 from slipway.review.verdict import Verdict
 
 HEAD, OLD = "c" * 40, "a" * 40
@@ -207,6 +207,13 @@ def test_nothing_to_show_is_said_and_fails_nothing(run, github, tmp_path):
     assert "cannot be read" in told.problem
     assert "No verdict" in summary.read_text()
     assert "No verdict" in github.comments[0]["body"]
+
+
+def test_a_push_has_a_summary_and_nothing_to_comment_on(run, github, verdict):
+    summary = run({"before": OLD}, "push")
+    assert tell(verdict) == Told(("the job's summary",))
+    assert "### ✅ Pass" in summary.read_text()
+    assert not github.calls
 
 
 def test_the_examples_are_verdicts():

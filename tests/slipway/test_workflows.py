@@ -157,7 +157,7 @@ def test_without_cache_and_remote_the_missing_data_is_named_and_the_report_says_
     run = project.pull_request(github)
     assert run.results["gate"] == "failure"
     assert "neither locally nor on remote" in run.printed("line")
-    assert github.comments[0]["body"].startswith("### ❔ No verdict")
+    assert github.comments[0]["body"].startswith("### ❓ No verdict")
 
 
 def test_a_base_branch_that_is_gone_is_said(project, github):

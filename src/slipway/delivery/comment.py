@@ -23,6 +23,7 @@ from slipway.settings import describe
 
 MARKER = "<!-- slipway review: run {run} of {head} -->"
 MARKED = re.compile(r"<!-- slipway review: run (\d+) of ([0-9a-f]+) -->")
+ABOUT_PULL_REQUESTS = {"pull_request", "workflow_run"}
 CML_WATERMARK, CML_TITLE = "cml.dev/watermark.png", "Slipway"
 CML_PAGE = 30  # comments; CML looks for its own among the first so many only
 LARGEST = 4 * 2**20  # bytes of a verdict
@@ -30,7 +31,7 @@ STRANGER = (
     "> [!NOTE]\n> This comes from the run of a fork, whose code wrote it. What counts is the required check, and what "
     "a reviewer reads.\n\n"
 )
-NO_REPORT = "### ❔ No verdict\n\nThe review did not get as far as a report; the log of the failed step says why.\n"
+NO_REPORT = "### ❓ No verdict\n\nThe review did not get as far as a report; the log of the failed step says why.\n"
 
 
 def read_verdict(path: Path) -> Verdict:
@@ -73,6 +74,8 @@ def tell(path: Path) -> Told:
     except UserError as error:
         report, problem = NO_REPORT, str(error)
     where = [_summarise(report)] if "GITHUB_STEP_SUMMARY" in os.environ else []
+    if os.environ.get("GITHUB_EVENT_NAME") not in ABOUT_PULL_REQUESTS:
+        return Told(tuple(where), problem)
     try:
         where.append(_comment(report))
     except UserError as error:

@@ -7,7 +7,7 @@ from slipway.review.report.markdown import Markdown, plain
 from slipway.review.verdict import Comparison, Difference, Gate, SliceDifference, Verdict
 from slipway.values import number_text
 
-MARKS = {"pass": "✅", "fail": "❌", "undecided": "❔", "not applicable": "\u2796", "waived": "⏳"}
+MARKS = {"pass": "✅", "fail": "❌", "undecided": "❓", "not applicable": "\u2796", "waived": "⏳"}
 NOTHING, MINUS = Markdown("\u2013"), "\u2212"
 HEADLINES = {"pass": "Pass", "fail": "Fail", "undecided": "Undecided"}
 WIDTH = 25  # characters of a line in the picture of differences
