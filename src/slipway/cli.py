@@ -138,12 +138,12 @@ def review(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the base's worktree does not outlive it
     try:
         verdict = run_review(base, into=into, reproduce=reproduce)
+        write(verdict, out)
     except (UserError, OSError):
         raise
     except Exception:  # a mistake of ours; Python's own exit code, 1, would say that the model failed
         traceback.print_exc()
         raise typer.Exit(EXIT["undecided"]) from None
-    write(verdict, out)
     show(verdict)
     raise typer.Exit(EXIT[verdict.verdict])
 

@@ -168,8 +168,11 @@ def _listening() -> Iterator[_Heard]:
 
 
 def _dvc(heard: _Heard, *words: str) -> None:
+    from dvc import prompt
     from dvc.cli import main
 
+    # In a terminal DVC would ask whether to lose results that no cache has, and that it makes again next.
+    prompt.ask = lambda *_, **__: None
     # In the main thread, DVC makes the process deaf to interrupts while a stage runs.
     with ThreadPoolExecutor(1) as thread:
         failed = thread.submit(main, list(words)).result()

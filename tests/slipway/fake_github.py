@@ -43,6 +43,8 @@ class FakeGitHub:
         """The status and the content of an answer."""
         if method != "GET" and self.refuse:
             return self.refuse, {"message": "Resource not accessible by integration"}
+        if content and len(content.get("body", "")) > 65_536:
+            return 422, {"message": "Body is too long (maximum is 65536 characters)"}
         if match := re.fullmatch(r"/pulls/(\d+)", path):
             found = self.pulls.get(int(match[1]))
             return (200, found) if found else (404, {"message": "Not Found"})
@@ -53,6 +55,8 @@ class FakeGitHub:
         if re.fullmatch(r"/issues/\d+/comments", path):
             if method == "POST":
                 return 201, self.add_comment(content["body"], BOT)
+            if not isinstance(self.comments, list):
+                return 200, self.comments
             size, page = int(query.get("per_page", 30)), int(query.get("page", 1))
             return 200, self.comments[(page - 1) * size : page * size]
         if method == "PATCH" and (match := re.fullmatch(r"/issues/comments/(\d+)", path)):

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from fake_github import BOT, FakeGitHub, fake_github
-from test_report import FAILED, HOSTILE, PASSED
+from test_report import FAILED, HOSTILE, PASSED, gate
 
-from slipway.delivery.comment import CML_WATERMARK, LARGEST, MARKER, Told, tell
+from slipway.delivery.comment import LARGEST, MARKER, Told, tell
 from slipway.review.verdict import Verdict
 
 HEAD, OLD = "c" * 40, "a" * 40
 MARK = MARKER.format(run=7, head=HEAD)
+WATERMARK = '![](https://cml.dev/watermark.png#abc "CML watermark Slipway")'
 
 
 @pytest.fixture
@@ -82,11 +83,13 @@ def test_the_comment_is_found_among_hundreds_and_only_if_it_is_ours(run, github,
     for number in range(250):
         github.add_comment(f"comment {number}")
     ours = github.add_comment(f"old\n{MARK}", BOT)
+    github.add_comment(MARK, "another stranger")
+    github.add_comment(f"another workflow, which quotes {MARK}", BOT)
     run({"pull_request": github.add_pull(3, HEAD)})
     tell(verdict)
     assert ours["body"].startswith("### ✅ Pass")
-    assert len(github.comments) == 252
-    assert github.comments[0]["body"] == MARK
+    assert len(github.comments) == 254
+    assert github.comments[0]["body"] == github.comments[252]["body"] == MARK
 
 
 def test_an_older_run_never_writes_over_a_newer_one(run, github, verdict):
@@ -161,7 +164,7 @@ def test_after_a_fork_s_run_the_pull_request_is_not_the_artifact_s_to_choose(run
         b"{",
         b'{"verdict": "pass"}',
         json.dumps(PASSED | {"verdict": "**great**"}).encode(),
-        b" " * (LARGEST + 1),
+        json.dumps(PASSED | {"reason": "great"}).encode() + b" " * LARGEST,
     ],
 )
 def test_what_is_no_verdict_is_not_shown(run, github, tmp_path, content):
@@ -193,12 +196,43 @@ def test_where_cml_fails_the_comment_is_written_all_the_same(run, github, verdic
 def test_a_comment_that_cml_would_not_find_again_is_kept_in_its_place(run, github, verdict, tmp_path):
     for number in range(40):
         github.add_comment(f"comment {number}")
-    ours = github.add_comment(f'old\n{MARK}\n![](https://{CML_WATERMARK}#abc "CML watermark Slipway")', BOT)
+    ours = github.add_comment(f"old\n{MARK}\n{WATERMARK}", BOT)
     run({"pull_request": github.add_pull(3, HEAD)})
     cml(tmp_path, "exit 0")
     assert "in place" in tell(verdict).where[-1]
     assert not (tmp_path / "asked").exists()
-    assert CML_WATERMARK in ours["body"]
+    assert ours["body"].count(WATERMARK) == 1
+
+
+def test_no_line_of_an_older_report_is_carried_along(run, github, verdict):
+    run({"pull_request": github.add_pull(3, HEAD)})
+    verdict.write_text(json.dumps(PASSED | {"reason": f"all is well {WATERMARK} cml.dev/watermark.png"}))
+    tell(verdict)
+    verdict.write_text(json.dumps(FAILED))
+    tell(verdict)
+    (comment,) = github.comments
+    assert "all is well" not in comment["body"]
+
+
+@pytest.mark.parametrize("more", [{"gates": [gate("not_worse.roc_auc", limit=-1.0)]}, {"gates": []}])
+def test_a_verdict_that_makes_no_sense_is_shown_or_named_and_fails_nothing(run, github, verdict, more):
+    run({"pull_request": github.add_pull(3, HEAD)})
+    verdict.write_text(json.dumps(PASSED | more))
+    assert tell(verdict).where
+
+
+def test_a_problem_is_no_markup_in_the_summary(run, github, verdict):
+    summary = run({"pull_request": github.add_pull(3, HEAD)})
+    verdict.write_text(json.dumps(PASSED | {"verdict": "</i><h1>Pass</h1> [x](http://evil.example)"}))
+    github.refuse = 403
+    tell(verdict)
+    assert "<h1>" not in summary.read_text().replace("\\<", "")
+
+
+def test_an_answer_that_is_no_list_is_one_line(run, github, verdict):
+    run({"pull_request": github.add_pull(3, HEAD)})
+    github.comments = {"message": "odd"}  # type: ignore[assignment]
+    assert tell(verdict).problem
 
 
 def test_nothing_to_show_is_said_and_fails_nothing(run, github, tmp_path):

@@ -61,6 +61,38 @@ def test_documents_alone_do_not_run_the_line(clone, tmp_path, paths, line):
     assert (tmp_path / "output").read_text() == f"line={line}\n"
 
 
+def test_what_becomes_a_document_was_none(clone):
+    git(clone, "checkout", "-q", "main")
+    write(clone, "params.yaml", "a: 1\n" * 20)
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "params")
+    git(clone, "push", "-q", "origin", "HEAD:refs/heads/later")
+    git(clone.parent / "origin", "update-ref", "refs/heads/main", "later")
+    git(clone, "fetch", "-q")
+    git(clone, "checkout", "-qb", "move", "main")
+    git(clone, "mv", "params.yaml", "params.md")
+    git(clone, "commit", "-qm", "move")
+    assert ask(clone, "changed", GITHUB_BASE_REF="main").stdout == "line=true\n"
+
+
+def test_what_the_base_has_changed_since_does_not_count(clone):
+    write(clone, "README.md", "more\n")
+    git(clone, "commit", "-qam", "document")
+    origin = clone.parent / "origin"
+    write(origin, "params.yaml", "a: 1\n")
+    git(origin, "add", "-A")
+    git(origin, "commit", "-qm", "params")
+    git(clone, "fetch", "-q")
+    assert ask(clone, "changed", GITHUB_BASE_REF="main").stdout == "line=false\n"
+
+
+def test_a_name_that_is_no_text_is_read(clone):
+    (clone / os.fsdecode(b"caf\xe9.md")).write_text("x")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "odd")
+    assert ask(clone, "changed", GITHUB_BASE_REF="main").stdout == "line=false\n"
+
+
 def test_a_base_branch_that_is_gone_runs_everything(clone):
     assert ask(clone, "changed", GITHUB_BASE_REF="gone").stdout.endswith("line=true\n")
     assert ask(clone, "changed").stdout == "line=true\n"  # no pull request
@@ -94,6 +126,8 @@ def test_the_gate_is_green_only_if_all_that_had_to_run_did(tmp_path, found, prob
     assert all(problem in done.stdout for problem in problems)
 
 
-@pytest.mark.parametrize("said", ["", "null", "{}", "[1]", '{"changes": {"result": "success"}}'])
+@pytest.mark.parametrize(
+    "said", ["", "null", "{}", "[1]", '{"changes": {"result": "success"}, "quality": {"result": "success"}}']
+)
 def test_a_gate_that_is_told_nothing_is_red(tmp_path, said):
     assert ask(tmp_path, "gate", NEEDS=said).returncode == 1

@@ -2,12 +2,15 @@
 
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,29 @@ def test_a_fresh_clone_becomes_a_tested_model(demo):
     assert "roc_auc" in told
     assert "Worst slice" in told
     assert demo.slipway("lock")
+
+
+def test_in_a_terminal_nothing_is_asked_and_nothing_waits(demo, tmp_path):
+    demo("git", "clone", "-q", str(demo.folder), str(tmp_path / "clone"))
+    (tmp_path / "clone/artifacts/trained").mkdir(parents=True)  # as a run that was killed leaves it
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "slipway", "repro"],
+        cwd=tmp_path / "clone",
+        env=demo.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as running:
+        os.close(theirs)
+        told = b""
+        with suppress(OSError):  # Linux says that nobody writes any more by an error
+            while select.select([ours], [], [], 300)[0] and (some := os.read(ours, 65536)):
+                told += some
+        if running.poll() is None and b"[y/n]" in told:
+            running.kill()
+    assert b"[y/n]" not in told
+    assert running.returncode == 0
 
 
 def test_nothing_changed_means_nothing_runs(demo):

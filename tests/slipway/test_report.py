@@ -261,15 +261,61 @@ def test_a_text_is_shown_as_it_is(text):
 def test_code_is_shown_as_it_is(write, text):
     shown = drawn(f"| a |\n|---|\n| {write(text)} |\n")
     assert shown.tags <= {"table", "thead", "tbody", "tr", "th", "td", "code"}
-    assert re.sub(r"\s+", " ", text).strip() in re.sub(r"\s+", " ", shown.text)
+    assert re.sub(r"\s+", " ", text).strip() in re.sub(r"\s+", " ", shown.text.replace(BREAK, ""))
+
+
+LINKS = ["@admin", "#12", "GH-12", "_www.evil.example", "https://evil.example !", ":tada:", "$x$"]
+
+
+@pytest.mark.parametrize("write", [escape, tag])
+@pytest.mark.parametrize("text", LINKS)
+def test_what_github_would_link_or_draw_is_broken(text, write):
+    assert BREAK in write(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["@admin", "#12", "GH-12", "www.evil.example", "https://evil.example", ":tada:", "$x$"]
+    "more",
+    [
+        {"curve": {"kind": "roc", "x": [0.5] * 100_000, "candidate": [0.5] * 100_000}},
+        {"suites": {f"suite {n}": [check("x", "failed")] for n in range(3000)}},
+        {"comparison": PASSED["comparison"] | {"metrics": [difference(f"m{n}", 1, 2, 1) for n in range(3000)]}},
+        {"run": {"stages": {f"stage {n}": 1.0 for n in range(5000)}}},
+        {"suites": {"&" * 400 + str(n): [check("&" * 400, "failed", message="&" * 400)] for n in range(300)}},
+        {"changes": {"notes": ["a note " * 40] * 5000}},
+    ],
 )
-def test_what_github_would_link_or_draw_is_broken(text):
-    assert BREAK in escape(text)
+def test_no_part_of_a_verdict_makes_the_comment_longer_than_the_limit(more):
+    text = report(PASSED | more)
+    assert len(text) <= LIMIT
+    assert text.startswith("### ✅ Pass")
+
+
+def test_a_long_text_is_cut():
+    assert len(escape("a" * 5000)) == LONGEST
+
+
+def test_base_settings_that_cannot_be_read_are_said_where_the_rules_are():
+    text = report(PASSED | {"changes": {"notes": ["settings: params.yaml of main: gates.old: unknown key"]}})
+    assert "#### The rules of the base cannot be read\n" in text
+    assert "Nothing that git or DVC knows of" not in text
+
+
+def test_other_data_is_never_nothing():
+    text = report(PASSED | {"changes": {}, "candidate": PASSED["candidate"] | {"data": "ab" * 16}})
+    assert "- **Data**: it is another" in text
+
+
+def test_the_limit_is_shown_with_the_sign_that_it_has():
+    upper = gate("metrics.roc_auc", reason="roc_auc on the holdout is 0.98, expected ≤ 0.99", limit=0.99)
+    assert "≤ 0.99 ✅" in report(PASSED | {"gates": [upper]})
+
+
+def test_numbers_of_any_size_are_drawn():
+    curve = {"kind": "error", "x": [1, 2], "base": [1.2e7, 1e-7], "candidate": [3e15, 0]}
+    assert "line [12000000, 0.0000001]" in report(PASSED | {"curve": curve})
 
 
 def test_a_commit_that_is_none_is_not_put_into_a_command():
-    assert "--detach COMMIT\n" in report(PASSED | {"candidate": PASSED["candidate"] | {"commit": "$(reboot)"}})
+    assert "git fetch origin COMMIT && git" in report(
+        PASSED | {"candidate": PASSED["candidate"] | {"commit": "$(reboot)"}}
+    )

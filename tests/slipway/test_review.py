@@ -76,6 +76,21 @@ def test_a_gate_that_the_candidate_loosens_or_removes_is_told_in_the_verdict(pro
     assert "other rule: gates.metrics.f1.min: 0.9 -> not set" in done.stdout
 
 
+def test_plots_that_cannot_be_drawn_are_said_and_stop_nothing(project):
+    (project / "reports/plots/roc.csv").write_text("false_positive_rate,true_positive_rate,class,reference\n")
+    (project / "reports/plots/calibration.csv").write_text('"' + "x" * 200_000)
+    git(project, "commit", "-qam", "edited")
+    done = slipway(project, "review", "--base", "HEAD")
+    assert "Traceback" not in done.stderr
+    page = (project / "reports/review.html").read_text()
+    assert "ROC curve: these rows do not give it" in page
+    assert page.count("<svg") == 4
+
+
+def test_what_was_before_the_first_push_is_no_revision(project):
+    assert slipway(project, "review", "--base", "0" * 40).returncode == 0
+
+
 def test_grown_data_is_told_row_by_row(project):
     (table,) = (project / "data").iterdir()
     frame = pl.read_parquet(table)

@@ -18,18 +18,20 @@ from slipway.delivery.github import BOT, Event, GitHub, PullRequest, pull_reques
 from slipway.errors import UserError
 from slipway.files import write_text
 from slipway.review.report import as_markdown
+from slipway.review.report.markdown import escape
 from slipway.review.verdict import Verdict
 from slipway.settings import describe
 
 MARKER = "<!-- slipway review: run {run} of {head} -->"
-MARKED = re.compile(r"<!-- slipway review: run (\d+) of ([0-9a-f]+) -->")
+MARKED = re.compile(r"^<!-- slipway review: run (\d{1,18}) of ([0-9a-f]+) -->$", re.MULTILINE)
 ABOUT_PULL_REQUESTS = {"pull_request", "workflow_run"}
-CML_WATERMARK, CML_TITLE = "cml.dev/watermark.png", "Slipway"
+CML_TITLE = "Slipway"
+CML_WATERMARK = re.compile(rf'^!\[\]\(https://cml\.dev/watermark\.png#\w+ "CML watermark {CML_TITLE}"\)$', re.MULTILINE)
 CML_PAGE = 30  # comments; CML looks for its own among the first so many only
-LARGEST = 4 * 2**20  # bytes of a verdict
+LARGEST = 2**20  # bytes of a verdict
 STRANGER = (
-    "> [!NOTE]\n> This comes from the run of a fork, whose code wrote it. What counts is the required check, and what "
-    "a reviewer reads.\n\n"
+    "> [!NOTE]\n> This comes from the run of a fork, whose code wrote it, and whose checks ran that code. Read what it "
+    "changes in `.github/`, the `Makefile`, `src/slipway/` and `params.yaml` before you believe it.\n\n"
 )
 NO_REPORT = "### ❓ No verdict\n\nThe review did not get as far as a report; the log of the failed step says why.\n"
 
@@ -43,13 +45,13 @@ def read_verdict(path: Path) -> Verdict:
         UserError: It is missing, too large, or no verdict.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise UserError(f"{path}: larger than {LARGEST:,} bytes")
+        if path.is_symlink() or path.stat().st_size > LARGEST:
+            raise UserError(f"{path}: is no file of at most {LARGEST:,} bytes")
         return Verdict.model_validate_json(path.read_bytes(), extra="ignore")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        raise UserError(f"{path}: is no verdict: {describe(error)}") from None
+        raise UserError(f"{path}: is no verdict: {describe(error)[:300]}") from None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ def tell(path: Path) -> Told:
         report, problem = as_markdown(read_verdict(path)), ""
     except UserError as error:
         report, problem = NO_REPORT, str(error)
+    except Exception as error:  # whatever a stranger's verdict does to the rendering, the run goes on
+        report, problem = NO_REPORT, f"{path}: cannot be rendered: {type(error).__name__}"
     where = [_summarise(report)] if "GITHUB_STEP_SUMMARY" in os.environ else []
     if os.environ.get("GITHUB_EVENT_NAME") not in ABOUT_PULL_REQUESTS:
         return Told(tuple(where), problem)
@@ -81,7 +85,7 @@ def tell(path: Path) -> Told:
     except UserError as error:
         problem = f"{problem}; {error}" if problem else str(error)
         if where:
-            _summarise(f"\n*Not on the pull request: {' '.join(problem.split())}*\n")
+            _summarise(f"\nNot on the pull request: {escape(problem)}\n")
     return Told(tuple(where), problem)
 
 
@@ -98,7 +102,7 @@ def _comment(report: str) -> str:
         UserError: There is no pull request, no right to comment, or something newer than this.
     """
     event = Event.from_environment()
-    token = os.environ.get("GITHUB_TOKEN") or os.environ.get("REPO_TOKEN")
+    token = os.environ.get("GITHUB_TOKEN")
     if not token:
         raise UserError("GITHUB_TOKEN is not set, so there is no comment")
     github = GitHub(event.repository, token)
@@ -112,7 +116,7 @@ def _comment(report: str) -> str:
         if not pull.own:
             report = STRANGER + report
         return _write(github, pull, f"{report}\n{MARKER.format(run=event.run, head=pull.head)}\n", event.run)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"the event or GitHub's answer is not as expected: {type(error).__name__} {error}") from None
 
 
@@ -124,9 +128,9 @@ def _write(github: GitHub, pull: PullRequest, body: str, run: int) -> str:
     found = MARKED.search(ours["body"]) if ours else None
     if found and int(found[1]) > run:
         raise UserError(f"a newer run has commented on #{pull.number}")
-    watermarked = ours is not None and CML_WATERMARK in ours["body"]
+    watermark = CML_WATERMARK.search(ours["body"]) if ours else None
     problem = ""
-    if shutil.which("cml") and (ours is None or (watermarked and place < CML_PAGE)):
+    if shutil.which("cml") and (ours is None or (watermark and place < CML_PAGE)):
         problem = _by_cml(pull, body)
         if not problem:
             return f"a comment on #{pull.number}, by CML"
@@ -135,8 +139,8 @@ def _write(github: GitHub, pull: PullRequest, body: str, run: int) -> str:
     if ours is None:
         github.call("POST", f"issues/{pull.number}/comments", json=content)
         return f"a new comment on #{pull.number}{aside}"
-    if watermarked:  # or CML would not know it again, and write another
-        content["body"] += "\n".join(line for line in ours["body"].splitlines() if CML_WATERMARK in line)
+    if watermark:  # or CML would not know it again, and write another
+        content["body"] += f"\n{watermark[0]}\n"
     github.call("PATCH", f"issues/comments/{int(ours['id'])}", json=content)
     return f"the comment on #{pull.number}, in place{aside}"
 

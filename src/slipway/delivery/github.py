@@ -96,6 +96,8 @@ class GitHub:
         """Everything that a listing holds, page by page."""
         for page in range(1, PAGES + 1):
             entries = self.call("GET", path, params={**query, "per_page": PAGE, "page": page})
+            if not isinstance(entries, list):
+                raise UserError(f"GitHub answered {path} with no list")
             yield from entries
             if len(entries) < PAGE:
                 return

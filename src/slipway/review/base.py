@@ -120,7 +120,7 @@ def find_base(revision: str | None, into: str | None = None) -> Base:
         raise UserError("the repository has no commit yet; commit first, then there is something to compare with")
     shallow = git_text("rev-parse", "--is-shallow-repository") == "true"
     deepen = "; the clone is shallow: `git fetch --unshallow` brings the history" if shallow else ""
-    if revision is not None:
+    if revision is not None and set(revision) != {"0"}:  # so GitHub names what was before the first push
         commit = git_text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", commit):  # `^HEAD` resolves, but names no commit
             raise UserError(

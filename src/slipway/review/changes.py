@@ -20,7 +20,7 @@ from slipway.schema import Column, Schema
 from slipway.split import row_key
 from slipway.stages.prepare import prepare
 
-RULES = ("gates.", "suites.", "evaluate.", "export.tolerance")  # settings that decide what is good enough
+RULES = ("gates.", "suites.", "evaluate.", "export.tolerance", "sensitive")  # settings that decide what is good enough
 LOCKFILES = (Path("uv.lock"), Path("src/slipway/suites/environment/uv.lock"))
 
 

@@ -24,10 +24,10 @@ def write(verdict: Verdict, folder: Path) -> None:
     from slipway.review.report import as_markdown
     from slipway.review.report.page import as_page
 
+    write_json(folder / VERDICT, verdict.model_dump(mode="json"))
+    write_text(folder / REPORT, as_markdown(verdict))
     base = Base(verdict.base.revision, verdict.base.commit)
     write_text(folder / PAGE, as_page(verdict, base, load_schema().target.task))
-    write_text(folder / REPORT, as_markdown(verdict))
-    write_json(folder / VERDICT, verdict.model_dump(mode="json"))  # last: who finds it finds the others
 
 
 def json_schema() -> dict[str, Any]:

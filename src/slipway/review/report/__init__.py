@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from slipway.review.report import view
@@ -16,8 +17,10 @@ from slipway.review.verdict import Verdict
 
 LIMIT = 60_000  # characters; GitHub takes 65,536 in a comment
 SHOWN = (40, 15, 5, 2, 1)  # of each list, fewer where the whole would be too long
+POINTS = 100  # of a curve that is drawn
 FEW = 12  # of what stands in one line
-EVERYTHING = 10_000
+EVERYTHING = 10**9
+UNREAD = "settings: "  # how a note begins that the base's settings cannot be read
 
 
 def as_markdown(verdict: Verdict, *, page: bool = False) -> str:
@@ -30,15 +33,20 @@ def as_markdown(verdict: Verdict, *, page: bool = False) -> str:
     Returns:
         At most 60,000 characters; where lists are cut, it says by how much. A page has no such limit.
     """
-    for most in (EVERYTHING,) if page else SHOWN:
-        text = _render(verdict, most, page=page)
-        if page or len(text) <= LIMIT:
-            break
-    return text
+    if page:
+        return _render(verdict, EVERYTHING, page=True)
+    for most in SHOWN:
+        text = _render(verdict, most, page=False)
+        if len(text) <= LIMIT:
+            return text
+    headline = text.splitlines()[0]
+    return f"{headline}\n\nMore than a comment holds: see review.html among the run's artifacts.\n"
 
 
 def _render(verdict: Verdict, most: int, *, page: bool) -> str:
     changes, settings = verdict.changes, verdict.changes.settings
+    ordinary = [change for change in settings if not change.rule]
+    other_data = verdict.candidate.data != verdict.base.data and verdict.base.source != "none"
     worse, better = view.moved_slices(verdict.comparison)
     moved = [*worse, *better]
     context: dict[str, Any] = {
@@ -47,11 +55,16 @@ def _render(verdict: Verdict, most: int, *, page: bool) -> str:
         "most": most,
         "few": most if page else min(most, FEW),
         "more": _more(most),
-        "rows": view.metric_rows(verdict),
+        "rows": view.metric_rows(verdict)[:most],
+        "curve": verdict.curve if verdict.curve and 0 < len(verdict.curve.x) <= POINTS else None,
         "against": view.against(verdict),
         "rules": [change for change in settings if change.rule],
-        "settings": [change for change in settings if not change.rule],
-        "changed": bool(settings or changes.columns or changes.rows or changes.packages or changes.files),
+        "settings": ordinary,
+        "other_data": other_data,
+        "unread": next((note for note in changes.notes if note.startswith(UNREAD)), ""),
+        "changed": any(
+            (ordinary, changes.columns, changes.rows, changes.packages, changes.files, changes.notes, other_data)
+        ),
         "worse": worse,
         "better": better,
         "still": [part for part in (verdict.comparison.slices if verdict.comparison else ()) if part not in moved],
@@ -85,10 +98,15 @@ def _environment() -> Environment:
         "mark": view.mark,
         "number": view.number,
         "interval": view.interval,
-        "points": lambda values: Markdown(", ".join(f"{value:g}" for value in values)),
+        "points": _points,
         "commit": lambda commit: Markdown(commit if re.fullmatch("[0-9a-f]{40,64}", commit) else "COMMIT"),
     }
     return environment
+
+
+def _points(values: Sequence[float]) -> Markdown:
+    """Numbers as Mermaid reads them, which knows no exponents."""
+    return Markdown(", ".join(np.format_float_positional(value, precision=10, trim="-") for value in values))
 
 
 def _more(most: int) -> Callable[..., Markdown]:

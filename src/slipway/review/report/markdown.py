@@ -5,10 +5,10 @@ import re
 from slipway.files import printable
 
 LONGEST = 300  # characters of one text
-SPECIAL = re.compile(r"[\\`*_\[\]<>|~&#]|^[-+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
+SPECIAL = re.compile(r"[\\`*_\[\]<>|~&#]|^ *[-+=]|(?<=\d)[.)](?= )")
 PLAIN_CODE = re.compile(r"[\w./:,=~+@#%()\[\]{}'\" -]*\w[\w./:,=~+@#%()\[\]{}'\" -]*", re.ASCII)
 # What GitHub makes of a text after Markdown is done with it: mentions, issues, math, emoji and links.
-LINKED = re.compile(r"[@#$]|:(?=[^\s])|\bwww(?=\.)|\bGH(?=-)", re.IGNORECASE)
+LINKED = re.compile(r"[@#$]|:(?=[^\s])|www(?=\.)|GH(?=-)", re.IGNORECASE)
 BREAK = "\u200b"  # takes no room
 
 
@@ -20,7 +20,7 @@ class Markdown(str):
 
 def plain(text: object) -> str:
     """A text on one line, without control characters, and not longer than people read."""
-    line = printable(re.sub(r"\s+", " ", str(text)))
+    line = printable(re.sub(r"\s+", " ", str(text)))  # spaces at the ends stay: templates join texts
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
@@ -38,5 +38,6 @@ def code(text: object) -> Markdown:
 
 def tag(text: object) -> Markdown:
     """The same, also where Markdown is not read, as in a summary."""
-    special = SPECIAL.sub(lambda match: f"&#{ord(match[0])};", plain(text))
+    broken = LINKED.sub(rf"\g<0>{BREAK}", plain(text))  # between tags of code GitHub links all the same
+    special = SPECIAL.sub(lambda match: "".join(f"&#{ord(sign)};" for sign in match[0]), broken)
     return Markdown(f"<code>{special}</code>")

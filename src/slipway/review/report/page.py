@@ -56,6 +56,9 @@ def _plots(base: Base, task: Task) -> Iterator[str]:
             continue
         before = base.read(path)
         rows = [*_rows(path.read_bytes(), "candidate", plot), *(_rows(before, "base", plot) if before else ())]
+        if not rows:
+            yield f"<figcaption>{escape(plot.title)}: these rows do not give it</figcaption>"
+            continue
         drawing = VegaRenderer(
             rows,
             plot.name,
@@ -66,12 +69,18 @@ def _plots(base: Base, task: Task) -> Iterator[str]:
             title=plot.title,
             anchor_revs=["candidate", "base"] if before else ["candidate"],
         )
-        yield vl_convert.vegalite_to_svg(drawing.get_filled_template())
+        try:
+            yield vl_convert.vegalite_to_svg(drawing.get_filled_template())
+        except ValueError:  # of a file that somebody has edited
+            yield f"<figcaption>{escape(plot.title)}: {path} cannot be drawn</figcaption>"
 
 
 def _rows(content: bytes, side: str, plot: Plot) -> Iterator[dict[str, str]]:
     """The rows of a plot's file, as DVC hands them to a template."""
-    wanted = {plot.x, plot.y, *plot.more}
-    for row in csv.DictReader(io.StringIO(content.decode("utf-8", errors="replace"))):
-        if wanted <= set(row):
-            yield {"rev": side, **row}
+    wanted = (plot.x, plot.y, *plot.more)
+    try:
+        for row in csv.DictReader(io.StringIO(content.decode("utf-8", errors="replace"))):
+            if all(row.get(name) is not None for name in wanted):
+                yield {"rev": side} | {name: row[name] for name in wanted}
+    except csv.Error:  # of a file that somebody has edited
+        return

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from slipway.metrics import HIGHER_IS_BETTER
 from slipway.review.report.markdown import Markdown, plain
 from slipway.review.verdict import Comparison, Difference, Gate, SliceDifference, Verdict
 from slipway.values import number_text
@@ -57,7 +56,7 @@ def metric_rows(verdict: Verdict) -> list[MetricRow]:
         own = [gate for gate in (absolute, relative) if gate is not None]
         limits = []
         if absolute is not None:
-            limits.append(f"{'≥' if found.metric in HIGHER_IS_BETTER else '≤'} {number(absolute.limit)}")
+            limits.append(f"{'≥' if '≥' in absolute.reason else '≤'} {number(absolute.limit)}")
         if relative is not None:
             limits.append(f"worse by ≤ {number(relative.limit)}")
         rows.append(
@@ -102,7 +101,7 @@ def picture(verdict: Verdict) -> str:
             continue
         sign = 1 if found.higher_is_better else -1
         low, value, high = sorted((sign * found.low, sign * found.difference, sign * found.high))
-        margin = margins.get(found.metric)
+        margin = max(margins.get(found.metric, 0.0), 0.0) or None
         reach = 1.1 * max(abs(low), abs(high), margin or 0.0)
         if reach == 0:
             continue
