@@ -159,11 +159,19 @@ def _classification(
     return rows | {"confusion": _confusion(classes, frequent, truth, prediction.labels)}
 
 
-def _roc(belongs: Mask, score: Values) -> Iterator[Row]:
+def roc_points(belongs: Mask, score: Values) -> tuple[Values, Values] | None:
+    """False and true positive rates at every threshold from the highest; None where rows of one kind are missing."""
     true, false = _cumulated(belongs, score)
     if not (true[-1] and false[-1]):
+        return None
+    return np.append(0, false / false[-1]), np.append(0, true / true[-1])
+
+
+def _roc(belongs: Mask, score: Values) -> Iterator[Row]:
+    points = roc_points(belongs, score)
+    if points is None:
         return
-    recall, fallout = np.append(0, true / true[-1]), np.append(0, false / false[-1])
+    fallout, recall = points
     for point in _thinned(recall + fallout):
         x = float(fallout[point])
         yield {"false_positive_rate": x, "true_positive_rate": float(recall[point]), "reference": x}

@@ -18,7 +18,6 @@ from slipway.review.candidate import Candidate, data_hash
 from slipway.review.verdict import Change, ChangedFile, Changes, Rows
 from slipway.schema import Column, Schema
 from slipway.split import row_key
-from slipway.stages.prepare import prepare
 
 RULES = ("gates.", "suites.", "evaluate.", "export.tolerance", "sensitive")  # settings that decide what is good enough
 LOCKFILES = (Path("uv.lock"), Path("src/slipway/suites/environment/uv.lock"))
@@ -121,6 +120,8 @@ def _tables(base: Base, schema: Schema, folder: Path) -> list[Path]:
         return tables
     if not fetch(base, layout.DATA, folder / "data"):
         raise UserError(f"the data of {base.commit[:9]} is neither in DVC's cache nor in a remote")
+    from slipway.stages.prepare import prepare  # half a second of imports, for when data has changed
+
     prepare(schema, base.settings(layout.PARAMS, Params), folder / "data", *tables)
     return tables
 

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from slipway.plots import roc_points
 from slipway.predictor import Prediction
 from slipway.review.candidate import Candidate
 from slipway.review.judge import Opponent
@@ -39,15 +40,12 @@ def _error(place: npt.NDArray[np.intp], error: Numbers) -> Numbers:
 
 def _roc(truth: npt.NDArray[np.int64], prediction: Prediction, x: Numbers) -> Numbers | None:
     """True positive rates at false positive rates, the mean over the classes that some rows have and some have not."""
-    from sklearn.metrics import roc_curve
-
     classes = [1] if prediction.values.shape[1] == 2 else range(prediction.values.shape[1])
     lines = []
     for code in classes:
-        actual = truth == code
-        if actual.any() and not actual.all():
-            false_positive, true_positive, _ = roc_curve(actual, prediction.values[:, code])
-            lines.append(np.interp(x, false_positive, true_positive))
+        points = roc_points(truth == code, prediction.values[:, code])
+        if points is not None:
+            lines.append(np.interp(x, *points))
     return np.asarray(np.mean(lines, axis=0)) if lines else None
 
 
