@@ -5,7 +5,7 @@ import re
 from slipway.files import printable
 
 LONGEST = 300  # characters of one text
-SPECIAL = re.compile(r"[\\`*_\[\]<>|~&#]|^ *[-+=]|(?<=\d)[.)](?= )")
+SPECIAL = re.compile(r"[\\`*_\[\]<>|~&#]|^[-+=]|(?<=^ )[-+=]|(?<=\d)[.)](?= )")
 PLAIN_CODE = re.compile(r"[\w./:,=~+@#%()\[\]{}'\" -]*\w[\w./:,=~+@#%()\[\]{}'\" -]*", re.ASCII)
 # What GitHub makes of a text after Markdown is done with it: mentions, issues, math, emoji and links.
 LINKED = re.compile(r"[@#$]|:(?=[^\s])|www(?=\.)|GH(?=-)", re.IGNORECASE)

@@ -7,6 +7,8 @@ from slipway.review.verdict import Comparison, Difference, Gate, SliceDifference
 from slipway.values import number_text
 
 MARKS = {"pass": "✅", "fail": "❌", "undecided": "❓", "not applicable": "\u2796", "waived": "⏳"}
+NO_BREAK = "\u00a0"
+ORDER = ("fail", "undecided", "pass", "not applicable")
 NOTHING, MINUS = Markdown("\u2013"), "\u2212"
 HEADLINES = {"pass": "Pass", "fail": "Fail", "undecided": "Undecided"}
 WIDTH = 25  # characters of a line in the picture of differences
@@ -21,6 +23,7 @@ class MetricRow:
     candidate: Markdown
     difference: Markdown
     gates: tuple[Markdown, ...]
+    mark: Markdown  # of the gate that went worst
 
 
 def mark(gate: Gate) -> Markdown:
@@ -65,7 +68,11 @@ def metric_rows(verdict: Verdict) -> list[MetricRow]:
                 base=number(found.base),
                 candidate=number(found.candidate),
                 difference=interval(found),
-                gates=tuple(Markdown(f"{limit} {mark(gate)}") for limit, gate in zip(limits, own, strict=True)),
+                gates=tuple(
+                    Markdown(f"{limit} {mark(gate)}".replace(" ", NO_BREAK))
+                    for limit, gate in zip(limits, own, strict=True)
+                ),
+                mark=Markdown(f"{mark(min(own, key=lambda gate: ORDER.index(gate.status)))} " if own else ""),
             )
         )
     return sorted(rows, key=lambda row: not row.gates)
