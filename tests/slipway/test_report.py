@@ -138,11 +138,13 @@ FIRST = UNDECIDED | {
     "run": None,
 }
 DATA_ONLY = PASSED | {
+    "candidate": PASSED["candidate"] | {"data": "ab" * 16},
+    "gates": [*PASSED["gates"], gate("drift", reason="no input moved")],
     "changes": {
         "rows": {"base": 11000, "candidate": 12345, "added": 1400, "removed": 55, "changed": 7},
         "columns": [{"name": "colour", "base": None, "candidate": '{"type": "category"}'}],
         "notes": ["dependencies: uv.lock: cannot be read"],
-    }
+    },
 }
 CODE_ONLY = PASSED | {"changes": {"files": [{"path": "src/model/pipeline.py", "added": 12, "removed": 3}]}}
 WIDE = FAILED | {

@@ -134,6 +134,29 @@ def test_a_fork_gets_the_summary_and_then_a_comment_that_is_rendered_here(projec
     assert "### ✅ Pass" in comment["body"]
 
 
+@pytest.mark.parametrize(("author", "results"), [("writer", "success"), ("reader", "skipped")])
+def test_reproduce_runs_the_branch_and_commits_the_results_for_those_who_may_write(project, github, author, results):
+    project.change("params.yaml", "strength: 1.0", "strength: 0.9")
+    before = project.push(run=False)  # the lock is not of this tree: somebody has to run it
+    github.add_pull(3, before)
+    github.permissions = {"writer": "write"}
+    said = {"comment": {"body": "/reproduce", "user": {"login": author}}, "issue": {"number": 3, "pull_request": {}}}
+    main = git(project.work, "rev-parse", "main").strip()
+    context = {"event": said, "event_name": "issue_comment", "repository": "o/r", "run_id": 9, "sha": main}
+    runner = Runner(project.origin, project.folder / "run", context, TOKEN, environment={"GITHUB_API_URL": github.url})
+    run = runner("reproduce.yaml")
+    assert run.results["reproduce"] == results, run.steps
+    after = git(project.origin, "rev-parse", "topic").strip()
+    if author == "reader":
+        assert (after, run.results["allowed"]) == (before, "failure")
+        return
+    changed = git(project.origin, "diff", "--name-only", before, after).split()
+    assert "dvc.lock" in changed
+    assert all(name == "dvc.lock" or name.startswith("reports/") for name in changed)
+    git(project.work, "pull", "-q", "origin", "topic")
+    assert slipway(project.work, "lock").returncode == 0
+
+
 def test_documents_alone_are_green_without_running_the_line(project, github):
     write(project.work, "docs/why.md", "because\n")
     project.push(run=False)
