@@ -48,7 +48,10 @@ def is_described(root: Path) -> bool:
 
 
 def is_added(root: Path) -> bool:
-    return is_described(root) and read_yaml(root / "data.dvc")["outs"][0].get("nfiles") == 1
+    try:
+        return is_described(root) and read_yaml(root / "data.dvc")["outs"][0].get("nfiles") == 1
+    except (TypeError, UserError):  # DVC writes the file in its place, so it may be half there
+        return False
 
 
 def adopt_until(

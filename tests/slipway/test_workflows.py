@@ -140,7 +140,10 @@ def test_reproduce_runs_the_branch_and_commits_the_results_for_those_who_may_wri
     before = project.push(run=False)  # the lock is not of this tree: somebody has to run it
     github.add_pull(3, before)
     github.permissions = {"writer": "write"}
-    said = {"comment": {"body": "/reproduce", "user": {"login": author}}, "issue": {"number": 3, "pull_request": {}}}
+    said = {
+        "comment": {"body": "/reproduce", "user": {"login": author}},
+        "issue": {"number": 3, "pull_request": {"url": github.url}},
+    }
     main = git(project.work, "rev-parse", "main").strip()
     context = {"event": said, "event_name": "issue_comment", "repository": "o/r", "run_id": 9, "sha": main}
     runner = Runner(project.origin, project.folder / "run", context, TOKEN, environment={"GITHUB_API_URL": github.url})
