@@ -13,11 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer, load_wine
 
+from helpers import schema_of
 from slipway.adopt.decide import Adoption, decide
 from slipway.adopt.infer import Wishes
+from slipway.adopt.propose import propose_calibration
+from slipway.adopt.trial import Trial
 from slipway.adopt.write import schema_text
+from slipway.calibration import CalibrationError
 from slipway.errors import UserError
 from slipway.params import Params
+from slipway.predictor import Prediction, Signature
 from slipway.schema import load_schema
 from slipway.stages.prepare import prepare
 
@@ -363,3 +368,22 @@ def test_a_contract_refuses_what_was_not_in_the_table(tmp_path):
     pl.concat([frame, frame.head(1).with_columns(kind=pl.lit("d"))]).write_parquet(tmp_path / "t.parquet")
     with pytest.raises(UserError, match="unknown category 'd'"):
         prepared(adoption, tmp_path)
+
+
+def test_the_calibration_of_few_rows_is_no_fault_of_a_model_that_is_right():
+    rng, held = np.random.default_rng(3), 80
+    said = rng.normal(size=600)
+    truth = said + rng.normal(size=600)
+    schema = schema_of({"x": "number"}, {"column": "y", "task": "regression"})
+    trial = Trial({}, {}, 2, np.arange(600), truth, Prediction(said, None))
+    limit = propose_calibration(schema, trial, held).value
+    signature = Signature(task="regression", target="", inputs=(), prior=())
+    errors = []
+    for _ in range(200):  # other rows that the same model is right about
+        fresh = rng.normal(size=held)
+        measure = CalibrationError(signature, Prediction(fresh, None), fresh + rng.normal(size=held))
+        errors.append(float(measure.replicates(np.ones((1, held)))["calibration"][0]))
+    assert np.mean(np.array(errors) > limit) < 0.05
+    assert limit < 0.5
+    few = Trial({}, {}, 2, np.arange(600), truth, Prediction(said + 1.5, None))
+    assert propose_calibration(schema, few, held).value > 0.9  # what is wrong in cross-validation is what there is

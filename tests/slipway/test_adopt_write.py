@@ -27,7 +27,7 @@ def proposal(**changes: Any) -> Proposal:
     return Proposal(
         **{"split": Split(salt="7"), "slices": slices, "min_holdout_rows": 20, "min_gain": 0.05, "min_class_auc": None}
         | {"metrics": metrics, "worst_slice": worst, "margins": {"r2": Limit(0.02, "a tenth")}}
-        | {"fairness": {"error": Limit(0.3, "0.2 (sex)")}}
+        | {"fairness": {"error": Limit(0.3, "0.2 (sex)")}, "calibration": Limit(0.2, "0.1 in cross-validation")}
         | changes
     )
 
@@ -40,10 +40,11 @@ def test_the_data_part_of_the_settings_is_replaced_and_nothing_else(tmp_path):
     assert (params.gates.metrics, params.gates.worst_slice) == ({"r2": Bound(min=0.25)}, {"mae": Bound(max=12)})
     assert (params.suites.data.min_holdout_rows, params.suites.model.min_gain) == (20, 0.05)
     assert params.gates.not_worse.margins == {"r2": 0.02}
+    assert params.gates.calibration == 0.2
     assert (params.gates.fairness.error, params.gates.fairness.selection_rate) == (0.3, None)
     changed = [line[2:].strip() for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
     metrics = ("roc_auc", "f1", "log_loss", "balanced_accuracy", "r2", "mae")
-    parts = ("salt", "- ", "bins:", *metrics, "min_holdout_rows", "min_gain", "min_class_auc", "error")
+    parts = ("salt", "- ", "bins:", *metrics, "min_holdout_rows", "min_gain", "min_class_auc", "error", "calibration")
     assert all(line.startswith(parts) for line in changed)
     assert "r2: {min: 0.25} # 0.5 ± 0.1" in changed
 

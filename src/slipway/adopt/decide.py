@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from slipway.adopt.infer import Finding, Wishes, find_columns, find_id
 from slipway.adopt.propose import (
     Proposal,
+    propose_calibration,
     propose_class_auc,
     propose_fairness,
     propose_gain,
@@ -108,6 +109,7 @@ def _propose(
         worst_slice=worst,
         margins=propose_margins(schema.target.task, trial),
         fairness=propose_fairness(schema, frame, trial, params, held),
+        calibration=propose_calibration(schema, trial, held),
         min_gain=propose_gain(schema.target.task, trial),
         min_class_auc=propose_class_auc(schema.target.task, trial, len(schema.target.classes), held),
         min_holdout_rows=max(1, min(HOLDOUT_ROWS, held // 2)),

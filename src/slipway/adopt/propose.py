@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from slipway.adopt.trial import Trial
+from slipway.calibration import CalibrationError
 from slipway.errors import UserError
 from slipway.fairness import Gaps, sensitive_groups
 from slipway.metrics import HIGHER_IS_BETTER, Scorer, bootstrap
@@ -24,6 +25,7 @@ JUDGED = {"binary": ("roc_auc", "log_loss"), "multiclass": ("roc_auc", "log_loss
 SLICED = {"binary": "roc_auc", "multiclass": "roc_auc", "regression": "mae"}
 RESAMPLES = 200
 LEAST_GAP = 0.1  # between groups: less is not worth stopping a model for
+LEAST_CALIBRATION = 0.1
 SLICES = 5  # at most
 SLICE_VALUES, SLICE_SHARE = 8, 0.02  # of a category worth a slice: values at most, and the share that makes one common
 SALTS = ("", *map(str, range(2, 100)))
@@ -53,6 +55,7 @@ class Proposal:
     worst_slice: Mapping[str, Gate]
     margins: Mapping[str, Limit]
     fairness: Mapping[str, Limit]
+    calibration: Limit
     min_gain: float
     min_class_auc: float | None
     min_holdout_rows: int
@@ -228,6 +231,25 @@ def propose_fairness(schema: Schema, frame: pl.DataFrame, trial: Trial, params: 
             if math.isfinite(limit) and limit > found.get(name, (0.0,))[0]:
                 found[name] = Limit(limit, f"{value[0]:.2g} in cross-validation ({column})")
     return found
+
+
+def propose_calibration(schema: Schema, trial: Trial, held: int) -> Limit:
+    """The greatest calibration error that the model of cross-validation has on as few rows as the holdout's.
+
+    On few rows even a model that is right about everything has one; the limit is what one sample of that size in two
+    hundred exceeds, a tenth at least.
+
+    Args:
+        schema: The contract.
+        trial: What the model said of the rows in cross-validation.
+        held: The rows that the holdout will have.
+    """
+    signature = Signature(task=schema.target.task, target="", classes=schema.target.classes, inputs=(), prior=())
+    measure = CalibrationError(signature, trial.prediction, trial.truth)
+    drawn = np.random.default_rng(0).multinomial(held, np.full(measure.rows, 1 / measure.rows), RESAMPLES)
+    errors = measure.replicates(drawn)["calibration"]
+    limit = math.ceil(100 * max(float(np.quantile(errors, 0.995)), LEAST_CALIBRATION)) / 100
+    return Limit(limit, f"{float(np.median(errors)):.2g} in cross-validation, on as few rows")
 
 
 def propose_gain(task: Task, trial: Trial) -> float:

@@ -83,6 +83,7 @@ def decisions(adoption: Adoption) -> list[str]:
             lines.append(f"gate: {kind}.{name} {limit}: {reason}")
     lines += [f"gate: not_worse.{name} by {limit.value:g}: {limit.reason}" for name, limit in proposal.margins.items()]
     lines += [f"gate: fairness.{name} ≤ {limit.value:g}: {limit.reason}" for name, limit in proposal.fairness.items()]
+    lines.append(f"gate: calibration ≤ {proposal.calibration.value:g}: {proposal.calibration.reason}")
     if not proposal.worst_slice:
         lines.append("gate: none for slices; with so few rows the worst cannot be told from a guess")
     return lines

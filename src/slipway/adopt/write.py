@@ -75,7 +75,14 @@ def params_text(now: str, proposal: Proposal) -> str:
     suites = {"data": {"min_holdout_rows": proposal.min_holdout_rows}, "model": {"min_gain": proposal.min_gain}}
     _put(content, {"suites": {"model": {}}})
     content["suites"]["model"]["min_class_auc"] = proposal.min_class_auc  # empty leaves the check out
-    _put(content, {"evaluate": {"slices": slices}, "suites": suites, "gates": {"not_worse": {}, "fairness": {}}})
+    _put(
+        content,
+        {
+            "evaluate": {"slices": slices},
+            "suites": suites,
+            "gates": {"not_worse": {}, "fairness": {}, "calibration": proposal.calibration.value},
+        },
+    )
     for key, gates in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):
         content["gates"][key] = CommentedMap()
         for name, gate in gates.items():
