@@ -13,6 +13,8 @@ from slipway.delivery.github import BOT, Event, GitHub, pull_request_of
 from slipway.errors import UserError
 
 COMMAND = "/reproduce"
+# Without hooks, which the pipeline's code could have planted to see the token.
+GIT = ("git", "-c", "core.hooksPath=/dev/null")
 WRITERS = {"admin", "maintain", "write"}
 
 
@@ -70,17 +72,9 @@ def publish(branch: str, message: str) -> str:
     if subprocess.run(["git", "diff", "--cached", "--quiet"], check=False).returncode == 0:  # noqa: S607
         return "nothing changed, so nothing was committed"
     bot = ["-c", f"user.name={BOT}", "-c", f"user.email=41898282+{BOT}@users.noreply.github.com"]
-    # Without hooks, which the pipeline's code could have planted to see the token.
-    _run(
-        ["git", *bot, "-c", "core.hooksPath=/dev/null", "commit", "--quiet", "--message", message],
-        "the results cannot be committed",
-    )
+    _run([*GIT, *bot, "commit", "--quiet", "--message", message], "the results cannot be committed")
     moved = f"{branch} could not be pushed; if it has moved on, ask again"
-    _run(
-        ["git", "-c", "core.hooksPath=/dev/null", "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}"],
-        moved,
-        _authorization(),
-    )
+    _run([*GIT, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}"], moved, _authorization())
     return f"dvc.lock and the reports are on {branch}"
 
 
