@@ -14,7 +14,7 @@ from typing import Literal
 
 from slipway import layout
 from slipway.errors import UserError
-from slipway.predictor import ModelFile, load_signature
+from slipway.signature import ModelFile, load_signature
 from slipway.tools import find_uv
 
 SOURCES = Path("src")

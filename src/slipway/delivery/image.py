@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from importlib.metadata import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from slipway import layout
 from slipway.delivery import lock
@@ -15,14 +14,14 @@ from slipway.delivery.bento import assemble, build_bento
 from slipway.delivery.engine import Engine, find_engine
 from slipway.delivery.ship import ship
 from slipway.errors import UserError
-from slipway.files import read_report, write_json
+from slipway.files import write_json
 from slipway.params import load_params
-from slipway.predictor import load_signature
 from slipway.review.base import git_text
 from slipway.review.candidate import refuse_foreign
+from slipway.service.release import MODEL, Release
+from slipway.signature import load_signature
 
 DOCKERFILE = Path("Dockerfile")
-RELEASE = layout.ARTIFACTS / "release"
 BUILT = layout.ARTIFACTS / "image.json"  # what was built last, for the commands after this one
 LOG = layout.ARTIFACTS / "image.log"
 OCI = "org.opencontainers.image"
@@ -59,6 +58,7 @@ def build_image(
     base: str | None = None,
     engine: str | None = None,
     network: str | None = None,
+    fallback: str | None = None,
     allow_dirty: bool = False,
     fresh: bool = False,
 ) -> Built:
@@ -68,6 +68,7 @@ def build_image(
         base: The image that it stands on; that of the settings if None.
         engine: What builds it; the first that is here if None.
         network: The network of the build's steps; the engine's own choice if None.
+        fallback: The revision whose model answers when this one fails; without it the training prior does.
         allow_dirty: Build also what no commit holds; the version then says so.
         fresh: Use no layer of an earlier build.
 
@@ -79,14 +80,14 @@ def build_image(
     builder = find_engine(engine)
     base = base or settings.base
     under = builder.fetch(base)
-    version = git_text("rev-parse", "--short=12", "HEAD") + ("-dirty" if dirty else "")
-    ship(RELEASE)
+    release = ship(layout.RELEASE, fallback)
+    version = release.version + ("-dirty" if dirty and not release.dirty else "")
     name = settings.name.rpartition("/")[2]
     with TemporaryDirectory(prefix="slipway-") as scratch:  # BentoML builds in no folder whose name begins with a dot
-        group = assemble(RELEASE, Path(scratch))
+        group = assemble(layout.RELEASE, Path(scratch))
         bento = build_bento(Path(scratch), name, version, _created().isoformat())
     tag = f"{settings.name}:{version}"
-    labels = labels_of(read_report(RELEASE / "release.json"), version, base, under.digest)
+    labels = labels_of(release, version, base, under.digest)
     labels[f"{OWN}.requirements"] = group
     builder.build(
         bento,
@@ -125,28 +126,28 @@ def refuse_unproven(*, allow_dirty: bool) -> bool:
     return False
 
 
-def labels_of(release: dict[str, Any], version: str, base: str, digest: str) -> dict[str, str]:
+def labels_of(release: Release, version: str, base: str, digest: str) -> dict[str, str]:
     """The image's labels: OCI's own where it has a name for it.
 
     Args:
-        release: The content of release.json.
+        release: What the image serves.
         version: Of the image.
         base: The name of the base image.
         digest: Its digest.
     """
-    signature = load_signature(RELEASE / "model")
+    signature = load_signature(layout.RELEASE / MODEL)
     labels = {
         f"{OCI}.title": load_params().image.name.rpartition("/")[2],
         f"{OCI}.source": source() or "",
-        f"{OCI}.revision": git_text("rev-parse", "HEAD"),
+        f"{OCI}.revision": release.commit,
         f"{OCI}.created": _created().isoformat(),
         f"{OCI}.version": version,
         f"{OCI}.licenses": metadata("slipway")["License-Expression"] or "",
         f"{OCI}.base.name": base.partition("@")[0],
         f"{OCI}.base.digest": digest,
-        f"{OWN}.data": str(release.get("data") or ""),
-        f"{OWN}.lock": str(release.get("lock") or ""),
-        f"{OWN}.verdict": str(release.get("verdict") or ""),
+        f"{OWN}.data": release.data or "",
+        f"{OWN}.lock": release.lock or "",
+        f"{OWN}.verdict": release.verdict or "",
         f"{OWN}.model.format": signature.model.format if signature.model else "",
     }
     return {name: text for name, text in labels.items() if text}

@@ -11,12 +11,12 @@ import numpy as np
 from slipway import layout
 from slipway.delivery.container import LOADERS, Container, running
 from slipway.delivery.engine import Engine, ImageFacts, find_engine
-from slipway.delivery.image import BUILT, OCI, OWN, RELEASE
+from slipway.delivery.image import BUILT, OCI, OWN
 from slipway.delivery.image_files import SECRET_VARIABLES, listing, named, offences, read_files
 from slipway.errors import UserError
 from slipway.files import read_report
 from slipway.params import load_params
-from slipway.predictor import GOLDEN, Signature, load_signature
+from slipway.signature import GOLDEN, Signature, load_signature
 
 LABELS = (
     *(f"{OCI}.{name}" for name in ("revision", "created", "version", "licenses", "base.digest")),
@@ -40,7 +40,7 @@ class Failed(Exception):  # noqa: N818 it is no error but an outcome
 
 
 def try_image(
-    image: str | None = None, *, engine: str | None = None, network: str | None = None, release: Path = RELEASE
+    image: str | None = None, *, engine: str | None = None, network: str | None = None, release: Path = layout.RELEASE
 ) -> Iterator[Check]:
     """Test an image, check by check, as they are done.
 
