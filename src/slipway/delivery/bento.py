@@ -19,7 +19,6 @@ from slipway.tools import find_uv
 
 SOURCES = Path("src")
 BENTOFILE = Path("bentofile.yaml")
-STORE = layout.ARTIFACTS / "bentoml"  # the project's own, not the one of the user's home
 RELEASE = "release"  # what the release's folder is called beside the code
 
 # The service and all that it may import. Whatever else it comes to import stops the build.
@@ -187,11 +186,11 @@ def build_bento(context: Path, name: str, version: str, created: str) -> Path:
     Raises:
         UserError: BentoML refuses it.
     """
-    folder = STORE / "bentos" / name / version
+    folder = layout.BENTOML / "bentos" / name / version
     shutil.rmtree(folder, ignore_errors=True)
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("BENTOML_", "SLIPWAY_"))}
     environment |= {
-        "BENTOML_HOME": str(STORE.resolve()),
+        "BENTOML_HOME": str(layout.BENTOML.resolve()),
         "BENTOML_DO_NOT_TRACK": "True",
         "PATH": os.pathsep.join([str(Path(find_uv()).resolve().parent), os.environ.get("PATH", "")]),
         "PYTHONPATH": str(context.resolve()),  # the copies, not the project's own modules

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import typer
 
-from slipway.delivery.bento import STORE
+from slipway import layout
 from slipway.delivery.image import OCI, OWN, Built
 from slipway.delivery.image_trial import Check
 from slipway.files import printable
@@ -16,7 +16,7 @@ def show_image(built: Built) -> None:
     over = "" if built.over_base is None else f", {built.over_base / 1e6:.0f} MB of them over its base"
     lines = {
         "image": f"{built.image} ({built.id[:19]}{size}{over})",
-        "bento": f"{built.bento} in {STORE}",
+        "bento": f"{built.bento} in {layout.BENTOML}",
         "model": f"{built.labels[f'{OWN}.model.format']}, on the requirements {built.labels[f'{OWN}.requirements']}",
         "base": f"{built.base} ({built.labels[f'{OCI}.base.digest'][:19]})",
     }

@@ -16,6 +16,7 @@ from slipway.delivery.image_files import SECRET_VARIABLES, listing, named, offen
 from slipway.errors import UserError
 from slipway.files import read_report
 from slipway.params import load_params
+from slipway.predictor import Values
 from slipway.signature import GOLDEN, Signature, load_signature
 
 LABELS = (
@@ -68,7 +69,10 @@ def try_image(
             )
             yield Check("gets ready", passed=True, detail=detail)
             yield _done("says so to the engine", lambda: _healthy(container, facts))
-            yield _done("answers the golden rows", lambda: _golden(container, signature, golden))
+            yield _done(
+                "answers the golden rows",
+                lambda: _golden(container, signature, golden, facts.labels.get(f"{OCI}.version", "")),
+            )
             yield _done("refuses bad input", lambda: _bad_input(container, signature, golden))
             yield _done("loses no request", lambda: _stopped(container, golden))
     yield _done("is not root", lambda: _user(facts))
@@ -99,7 +103,7 @@ def _healthy(container: Container, facts: ImageFacts) -> str:
     return f"uses {container.memory()}"
 
 
-def _golden(container: Container, signature: Signature, golden: dict[str, Any]) -> str:
+def _golden(container: Container, signature: Signature, golden: dict[str, Any], version: str) -> str:
     """Ask for the golden rows in each form that the service takes, and hold the answers against the right ones."""
     valid, tolerance = int(golden["valid"]), float(golden["tolerance"])
     columns, right = _columns(golden, valid), np.asarray(golden["answers"][:valid], np.float64)
@@ -107,13 +111,14 @@ def _golden(container: Container, signature: Signature, golden: dict[str, Any]) 
     gaps = []
     for form in ({"columns": columns}, records, records[0]):
         answer = container.ask("POST", "/predict", json.dumps(form).encode())
-        if answer.status != 200:
+        if answer.status != 200 or answer.body["fallback"] is not None:
             raise Failed(f"{answer.status}: {answer.body!s:.200}")
-        told = np.asarray([_values(one, signature) for one in answer.body["predictions"]], np.float64)
-        wanted = right[: len(told)].reshape(told.shape)
+        if answer.body["model_version"].removesuffix("-dirty") != version.removesuffix("-dirty"):
+            raise Failed(f"the model is of version {answer.body['model_version']}, the image of {version}")
+        told = _values(answer.body, signature)
         if len(told) != (1 if form is records[0] else valid):
             raise Failed(f"{len(told)} answers to {valid} rows")
-        gaps.append(float(np.abs(told - wanted).max()))
+        gaps.append(float(np.abs(told - right[: len(told)].reshape(told.shape)).max()))
     if not max(gaps) <= tolerance:
         raise Failed(f"off by {max(gaps):.3g}, more than {tolerance:.3g}")
     return f"{valid} rows, at most {max(gaps):.2g} off (allowed: {tolerance:.2g})"
@@ -123,11 +128,17 @@ def _columns(golden: dict[str, Any], rows: int) -> dict[str, list[Any]]:
     return {name: list(values[:rows]) for name, values in golden["rows"].items()}
 
 
-def _values(prediction: dict[str, Any], signature: Signature) -> list[float]:
-    if signature.task == "regression":
-        return [prediction["value"]]
-    told = prediction["probabilities"]
-    return [told[name] for name in signature.classes] if isinstance(told, dict) else list(told)
+def _values(body: dict[str, Any], signature: Signature) -> Values:
+    """The probabilities, shape (n, classes), or numbers, shape (n,), of an answer of either form."""
+    if "columns" in body:
+        columns = body["columns"]
+        if not signature.classes:
+            return np.asarray(columns["prediction"], np.float64)
+        return np.asarray([columns["probabilities"][name] for name in signature.classes], np.float64).T
+    rows = body["predictions"]
+    if not signature.classes:
+        return np.asarray([row["prediction"] for row in rows], np.float64)
+    return np.asarray([[row["probabilities"][name] for name in signature.classes] for row in rows], np.float64)
 
 
 def _bad_input(container: Container, signature: Signature, golden: dict[str, Any]) -> str:
