@@ -34,10 +34,12 @@ RUN python3 -m compileall -q -j1 -s /bento --invalidation-mode unchecked-hash /b
     && find /bento -exec touch --no-dereference --date "@${SOURCE_DATE_EPOCH}" {} +
 
 FROM ${BASE}
-# What the base has for installing packages, and what it left behind.
-RUN rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/bin/pip* /usr/lib/python3*/ensurepip \
-    /usr/local/lib/python3*/ensurepip /usr/share/python-wheels /var/lib/apt/lists/* /var/cache/apt/* \
-    /var/cache/debconf/*-old /root/.cache /root/.*_history
+# What the base has for installing packages, and what it left behind. The folders then get one date, too.
+RUN touch --date '1 second ago' /dev/shm/before \
+    && rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/bin/pip* /usr/lib/python3*/ensurepip \
+        /usr/local/lib/python3*/ensurepip /usr/share/python-wheels /var/lib/apt/lists/* /var/cache/apt/* \
+        /var/cache/debconf/*-old /root/.cache /root/.*_history \
+    && find /usr /var /root -xdev -type d -newer /dev/shm/before -exec touch --date @315532800 {} +
 COPY --from=build /packages /
 COPY --from=build /bento /
 # HOME and BENTOML_HOME must be writable: mount a tmpfs or a volume there where the root file system is read-only.
