@@ -287,12 +287,13 @@ def image_test(
     network: Annotated[
         str | None, typer.Option(envvar="SLIPWAY_IMAGE_NETWORK", help="host, where the engine has no bridge.")
     ] = None,
+    patience: Annotated[float, typer.Option(help="Seconds that it has to get ready.")] = 60,
 ) -> None:
     """Run the image as a cluster would, ask it, stop it under load, and look inside. Exits with 1 if a check failed."""
     from slipway.delivery.image_show import show_checks
     from slipway.delivery.image_trial import try_image
 
-    raise typer.Exit(not show_checks(try_image(image, engine=engine, network=network)))
+    raise typer.Exit(not show_checks(try_image(image, engine=engine, network=network, patience=patience)))
 
 
 def main() -> None:

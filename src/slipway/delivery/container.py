@@ -58,9 +58,9 @@ class Container:
     def __init__(self, engine: Engine, name: str, port: int, started: float) -> None:
         self.engine, self.name, self.port, self.started = engine, name, port, started
 
-    def wait(self) -> float | None:
-        """Wait until it is ready; gives the seconds since its start, or None if it never is."""
-        while (passed := time.monotonic() - self.started) < PATIENCE:
+    def wait(self, patience: float = PATIENCE) -> float | None:
+        """Wait until it is ready; gives the seconds since its start, or None if it is not within `patience` seconds."""
+        while (passed := time.monotonic() - self.started) < patience:
             try:
                 if self.ask("GET", "/readyz", timeout=1).status == 200:
                     return time.monotonic() - self.started

@@ -3,13 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from slipway import layout
-from slipway.delivery.container import LOADERS, Container, running
+from slipway.delivery.container import LOADERS, PATIENCE, Container, running
 from slipway.delivery.engine import Engine, ImageFacts, find_engine
 from slipway.delivery.image import BUILT, OCI, OWN
 from slipway.delivery.image_files import SECRET_VARIABLES, listing, named, offences, read_files
@@ -17,6 +16,7 @@ from slipway.errors import UserError
 from slipway.files import read_report
 from slipway.params import load_params
 from slipway.predictor import Values
+from slipway.service.release import MODEL
 from slipway.signature import GOLDEN, Signature, load_signature
 
 LABELS = (
@@ -41,7 +41,7 @@ class Failed(Exception):  # noqa: N818 it is no error but an outcome
 
 
 def try_image(
-    image: str | None = None, *, engine: str | None = None, network: str | None = None, release: Path = layout.RELEASE
+    image: str | None = None, *, engine: str | None = None, network: str | None = None, patience: float = PATIENCE
 ) -> Iterator[Check]:
     """Test an image, check by check, as they are done.
 
@@ -49,17 +49,17 @@ def try_image(
         image: Its name; the one that was built last if None.
         engine: What runs it; the first that is here if None.
         network: `host`, where the engine has no bridge.
-        release: The release that the image should hold, with the golden rows.
+        patience: Seconds that it has to get ready.
 
     Raises:
         UserError: There is no such image, or no engine.
     """
-    settings, signature = load_params().image, load_signature(release / "model")
+    settings, signature = load_params().image, load_signature(layout.RELEASE / MODEL)
     runner = find_engine(engine, runs=True)
     image = image or str(read_report(BUILT)["image"])
-    facts, golden = runner.facts(image), read_report(release / "model" / GOLDEN)
+    facts, golden = runner.facts(image), read_report(layout.RELEASE / MODEL / GOLDEN)
     with running(runner, image, memory_mb=settings.memory_mb, network=network) as container:
-        if (seconds := container.wait()) is None:
+        if (seconds := container.wait(patience)) is None:
             state = container.state()
             why = "it ran out of memory" if state.get("OOMKilled") else container.last_words()
             yield Check("gets ready", passed=False, detail=f"{state['Status']}: {why}")
