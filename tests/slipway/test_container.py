@@ -55,7 +55,7 @@ def facts(root: Path) -> dict:
 
 def checks(output: str) -> dict[str, bool]:
     """Which checks passed, of what `image-test` printed."""
-    return {match[2].strip(): match[1] == "✓" for match in re.finditer(r"(?m)^([✓✗]) (.{26})", output + " " * 30)}
+    return {match[2]: match[1] == "✓" for match in re.finditer(r"(?m)^([✓✗]) (.+?)(?: {2}.*)?$", output)}
 
 
 def derived(root: Path, recipe: str, files: dict[str, str]) -> Iterator[str]:
