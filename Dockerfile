@@ -34,12 +34,10 @@ RUN python3 -m compileall -q -j1 -s /bento --invalidation-mode unchecked-hash /b
     && find /bento -exec touch --no-dereference --date "@${SOURCE_DATE_EPOCH}" {} +
 
 FROM ${BASE}
-# What the base has for installing packages, and what it left behind. The folders then get one date, too.
-RUN touch --date '1 second ago' /dev/shm/before \
-    && rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/bin/pip* /usr/lib/python3*/ensurepip \
-        /usr/local/lib/python3*/ensurepip /usr/share/python-wheels /var/lib/apt/lists/* /var/cache/apt/* \
-        /var/cache/debconf/*-old /root/.cache /root/.*_history \
-    && find /usr /var /root -xdev -type d -newer /dev/shm/before -exec touch --date @315532800 {} +
+# What the base has for installing packages, and what it left behind.
+RUN rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/bin/pip* /usr/lib/python3*/ensurepip \
+    /usr/local/lib/python3*/ensurepip /usr/share/python-wheels /var/lib/apt/lists/* /var/cache/apt/* \
+    /var/cache/debconf/*-old /root/.cache /root/.*_history
 COPY --from=build /packages /
 COPY --from=build /bento /
 # HOME and BENTOML_HOME must be writable: mount a tmpfs or a volume there where the root file system is read-only.
@@ -59,5 +57,5 @@ USER 10001:10001
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["python", "-I", "-S", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['BENTOML_PORT']), timeout=2); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 # BentoML waits for requests without end unless told otherwise.
-ENTRYPOINT ["python", "-m", "bentoml", "serve", "/app/bento"]
+ENTRYPOINT ["python", "-m", "slipway.service.start", "serve", "/app/bento"]
 CMD ["--timeout-graceful-shutdown", "30"]

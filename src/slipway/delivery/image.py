@@ -82,7 +82,8 @@ def build_image(
     under = builder.fetch(base)
     release = ship(layout.RELEASE, fallback)
     version = release.version + ("-dirty" if dirty and not release.dirty else "")
-    name = settings.name.rpartition("/")[2]
+    # BentoML takes `a:b` for a module first: a Bento with the name of a package would be served with that one's code.
+    name = f"{settings.name.rpartition('/')[2]}-service"
     with TemporaryDirectory(prefix="slipway-") as scratch:  # BentoML builds in no folder whose name begins with a dot
         group = assemble(layout.RELEASE, Path(scratch))
         bento = build_bento(Path(scratch), name, version, _created().isoformat())
