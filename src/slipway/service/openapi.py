@@ -193,10 +193,9 @@ def _answered(signature: Signature) -> dict[str, Any]:
     if signature.task == "regression":
         row: dict[str, Any] = {"prediction": {"type": "number"}}
         if signature.spread is not None and signature.spread.residuals is not None:
-            bound = {"type": "number"}
             row["interval"] = {
                 "type": "array",
-                "prefixItems": [bound, bound],
+                "items": {"type": "number"},
                 "minItems": 2,
                 "maxItems": 2,
                 "description": f"Holds the truth of {signature.spread.coverage:.0%} of rows like those of training.",
