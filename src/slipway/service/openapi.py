@@ -77,8 +77,11 @@ def document(signature: Signature, release: Release, golden: Golden) -> dict[str
                         {
                             "name": "X-Request-ID",
                             "in": "header",
-                            "description": "Comes back as `request_id`; one is made up if it is absent.",
-                            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+                            "description": (
+                                "Comes back as `request_id`, if it is of 1 to 128 letters, digits, dots, colons, "
+                                "hyphens and underscores; another is made up otherwise."
+                            ),
+                            "schema": {"type": "string"},
                         }
                     ],
                     "requestBody": body,
@@ -100,7 +103,6 @@ def document(signature: Signature, release: Release, golden: Golden) -> dict[str
                 "Records": {
                     "type": "array",
                     "minItems": 1,
-                    "maxItems": limits.rows,
                     "items": {"$ref": "#/components/schemas/Record"},
                 },
                 "Columns": columns,
