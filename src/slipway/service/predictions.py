@@ -11,10 +11,11 @@ A line holds `request_id`, `row`, `time` (UTC, ISO 8601), `version`, `variant` (
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from queue import Empty, Full, Queue
 from tempfile import mkdtemp
@@ -26,6 +27,7 @@ import msgspec
 
 from slipway.predictor import Prediction
 from slipway.service.logs import reason, trouble
+from slipway.service.reading import Table
 from slipway.service.settings import PredictionLog
 from slipway.signature import Signature
 
@@ -40,7 +42,7 @@ class Entry:
 
     request_id: str
     at: float  # seconds since the epoch
-    values: Mapping[str, Sequence[Any]]
+    table: Table
     prediction: Prediction
     variant: str
 
@@ -122,9 +124,9 @@ class PredictionWriter:
 
     def _lines(self, entry: Entry) -> list[dict[str, Any]]:
         moment = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds")
-        names, labels = list(entry.values), entry.prediction.labels
+        names, labels = entry.table.names, entry.prediction.labels
         lines = []
-        for row, values in enumerate(zip(*entry.values.values(), strict=True)):
+        for row, values in enumerate(zip(*entry.table.columns, strict=True)):
             line: dict[str, Any] = {
                 "request_id": entry.request_id,
                 "row": row,
@@ -146,6 +148,7 @@ class PredictionWriter:
         name = f"predictions-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid4().hex[:8]}.jsonl"
         self._path = self._folder / name
         self._file = self._path.with_name(name + GROWING).open("ab")
+        flock(self._file, LOCK_EX | LOCK_NB)
         self._opened, self._size = time.monotonic(), 0
 
     def _is_full(self) -> bool:
@@ -162,10 +165,10 @@ class PredictionWriter:
             self._upload()
 
     def _recover(self) -> None:
-        """Give files that a killed process left their final name."""
+        """Give files that a killed process left their final name; whoever still writes one holds its lock."""
         for left in self._folder.glob(f"predictions-*{GROWING}"):
-            process = left.name.split("-")[2]
-            if not Path(f"/proc/{process}").exists() or process == str(os.getpid()):
+            with left.open("rb") as file, suppress(BlockingIOError):
+                flock(file, LOCK_EX | LOCK_NB)
                 left.rename(left.with_suffix(""))
 
     def _upload(self) -> None:

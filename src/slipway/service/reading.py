@@ -4,9 +4,11 @@ The quick way decodes and checks everything at once. A request that does not pas
 of each fault which row, which field, what was got and what is allowed.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -18,6 +20,49 @@ from slipway.service.problems import MOST, Fault, Refused, shown
 from slipway.signature import Signature
 
 RECORDS, COLUMNS = "records", "columns"
+UNTYPED = re.compile(r'["\\\x00-\x1f]')  # in the name of a field, where msgspec's structures cannot have it
+
+
+class Table:
+    """The n rows of a request as they came, row by row or column by column, and either way round when asked for.
+
+    Args:
+        names: The fields.
+        rows: The values of each row, in the order of the fields.
+        columns: The values of each field; one of the two is given.
+    """
+
+    def __init__(
+        self, names: list[str], rows: list[tuple[Any, ...]] | None, columns: list[Sequence[Any]] | None = None
+    ) -> None:
+        self.names, self._rows, self._columns = names, rows, columns
+        self.columnar = rows is None
+
+    def __len__(self) -> int:
+        if self._rows is not None:
+            return len(self._rows)
+        return len(self.columns[0]) if self.columns else 0
+
+    @property
+    def columns(self) -> list[Sequence[Any]]:
+        """The values of each field."""
+        if self._columns is None:
+            self._columns = list(zip(*(self._rows or ()), strict=True))
+        return self._columns
+
+    def by_name(self) -> dict[str, Sequence[Any]]:
+        """The values of each field by its name."""
+        return dict(zip(self.names, self.columns, strict=True))
+
+    def numbers(self, places: list[int]) -> Values:
+        """The values of k fields that are numbers, shape (k, n), NaN where one is null."""
+        if self._rows is None or self._columns is not None or len(places) < len(self.names):
+            return np.array([self.columns[place] for place in places], np.float64)
+        try:
+            flat = np.fromiter(chain.from_iterable(self._rows), np.float64, len(self._rows) * len(places))
+        except TypeError:  # a null among them
+            return np.array(self._rows, np.float64).T
+        return flat.reshape(len(self._rows), -1).T
 
 
 @dataclass(frozen=True)
@@ -26,14 +71,12 @@ class Request:
 
     Attributes:
         matrix: The rows as the model takes them, shape (n, features).
-        values: The rows as they came, by field.
-        columnar: Whether they came as columns.
+        table: The rows as they came.
         counts: By field and kind (missing, out_of_range, unknown), how many values were so and yet accepted.
     """
 
     matrix: Matrix
-    values: Mapping[str, Sequence[Any]]
-    columnar: bool
+    table: Table
     counts: Counts = field(default_factory=dict)
 
     @property
@@ -62,16 +105,8 @@ class Reader:
         self._least = np.array([[column.least] for column in numbers])
         self._greatest = np.array([[column.greatest] for column in numbers])
         self._number_fields = numbers
-        self._other_fields = [column for column in fields if not column.input.is_number]
-        keys = {f"f{place}": name for place, name in enumerate(self._names)}
-        options: dict[str, Any] = {"rename": keys, "forbid_unknown_fields": True, "gc": False, "kw_only": True}
-        single: list[Any] = [(key, one.json, *one.default) for key, one in zip(keys, fields, strict=True)]
-        lists: list[Any] = [(key, list.__class_getitem__(kind), *rest) for key, kind, *rest in single]
-        record = msgspec.defstruct("Record", single, **options)
-        columns = msgspec.defstruct("Columns", lists, **options)
-        self._one = msgspec.json.Decoder(record)
-        self._list = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
-        self._columns = msgspec.json.Decoder(columns)
+        self._others = [(place, column) for place, column in enumerate(fields) if not column.input.is_number]
+        self._typed = None if any(UNTYPED.search(name) for name in self._names) else _typed(fields)
         self._keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
     def read(self, body: bytes) -> Request:
@@ -81,11 +116,11 @@ class Reader:
             Refused: The body is not JSON, breaks the contract, or has too many rows.
         """
         try:
-            form, columns = self._decoded(body)
+            table = self._decoded(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {reason}") from None
-        rows = len(columns[0]) if columns else 0
+        rows = len(table)
         if not rows:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "there are no rows; send one record or more")
         if rows > self._most_rows:
@@ -93,14 +128,17 @@ class Reader:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"{rows:,} rows are more than one request may have ({self._most_rows:,}); send them in parts",
             )
-        return self._checked(columns, columnar=form == COLUMNS)
+        return self._checked(table)
 
-    def _decoded(self, body: bytes) -> tuple[str, list[Sequence[Any]]]:
+    def _decoded(self, body: bytes) -> Table:
+        form, content = self._form(body)
+        if self._typed is None:
+            return self._untyped(form, content)
         try:
-            form, content = self._form(body)
-            return form, self._decode(form, content)
+            return self._decode(self._typed, form, content)
         except msgspec.ValidationError as error:
-            raise self._explained(body, str(error)) from None
+            self._untyped(form, content)
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
 
     def _form(self, body: bytes) -> tuple[str, bytes | msgspec.Raw]:
         """Which of the forms a body has, and the part of it that holds the rows."""
@@ -116,23 +154,43 @@ class Reader:
                 return "list", content
         return "one", body
 
-    def _decode(self, form: str, content: bytes | msgspec.Raw) -> list[Sequence[Any]]:
-        """The values of each field, in the order of the signature."""
+    def _decode(self, typed: "_Typed", form: str, content: bytes | msgspec.Raw) -> Table:
         if form == COLUMNS:
-            columns = list(msgspec.structs.astuple(self._columns.decode(content)))
-            rows = max((len(values) for values in columns if values is not None), default=0)
-            columns = [[None] * rows if values is None else values for values in columns]
-            if any(len(values) != rows for values in columns):
-                raise msgspec.ValidationError("the columns are not equally long")
-            return columns
-        records = self._list.decode(content) if form == "list" else [self._one.decode(content)]
-        return list(zip(*map(msgspec.structs.astuple, records), strict=True))
+            return self._table_of(list(msgspec.structs.astuple(typed.columns.decode(content))))
+        records = typed.list.decode(content) if form == "list" else [typed.one.decode(content)]
+        return Table(self._names, list(map(msgspec.structs.astuple, records)))
 
-    def _checked(self, columns: list[Sequence[Any]], *, columnar: bool) -> Request:
+    def _untyped(self, form: str, content: bytes | msgspec.Raw) -> Table:
+        """Read the rows as plain JSON, and say of each value that is not of the field's type what is wrong with it."""
+        found = msgspec.json.decode(content)
+        faults: list[Fault] = []
+        if form == COLUMNS:
+            faults += self._faults_of_columns(found)
+            if not faults:
+                return self._table_of([found.get(name) for name in self._names])
+        else:
+            records = found if isinstance(found, list) else [found]
+            for row, record in enumerate(records):
+                faults += self._faults_of(row, record)
+                if len(faults) > MOST:
+                    break
+            if not faults:
+                return Table(self._names, [tuple(record.get(name) for name in self._names) for record in records])
+        raise _refused(faults)
+
+    def _table_of(self, columns: list[Sequence[Any] | None]) -> Table:
+        """Columns of which some may have been left out."""
+        rows = max((len(values) for values in columns if values is not None), default=0)
+        whole: list[Sequence[Any]] = [[None] * rows if values is None else values for values in columns]
+        if any(len(values) != rows for values in whole):
+            raise msgspec.ValidationError("the columns are not equally long")
+        return Table(self._names, None, whole)
+
+    def _checked(self, table: Table) -> Request:
         """Hold the values against the contract, and encode them."""
         faults: list[Fault] = []
         counts: Counts = {}
-        numbers = np.array([columns[place] for place in self._numbers], np.float64)
+        numbers = table.numbers(self._numbers)
         if self._numbers and not ((numbers >= self._least) & (numbers <= self._greatest)).all():
             numbers = self._judged(numbers, faults, counts)
         if self._whole:
@@ -140,14 +198,13 @@ class Reader:
             for place, row in np.argwhere((whole != np.trunc(whole)) & ~np.isnan(whole)):
                 column = self._number_fields[self._whole[place]]
                 faults.append(column.fault("is not a whole number", int(row), float(whole[place, row])))
-        values = dict(zip(self._names, columns, strict=True))
-        others = {
-            column.input.name: column.read(values[column.input.name], faults, counts) for column in self._other_fields
-        }
+        others = {one.input.name: one.read(table.columns[place], faults, counts) for place, one in self._others}
         if faults:
             raise _refused(faults)
-        kept = numbers if len(self._kept) == len(numbers) else numbers[self._kept]
-        return Request(encode(self.signature, others, kept), values, columnar, counts)
+        kept = numbers if len(self._kept) == len(self._numbers) else numbers[self._kept]
+        if not self._numbers:
+            kept = np.empty((0, len(table)))
+        return Request(encode(self.signature, others, kept), table, counts)
 
     def _judged(self, numbers: Values, faults: list[Fault], counts: Counts) -> Values:
         """Find the numbers that are missing or out of range, and do with them what the contract says."""
@@ -172,30 +229,18 @@ class Reader:
                     numbers[place] = np.clip(rows, column.least, column.greatest)
         return numbers
 
-    def _explained(self, body: bytes, message: str) -> Refused:
-        """Read a body that does not have the signature's types again, and say of each value what is wrong with it."""
-        content = msgspec.json.decode(body)
-        if isinstance(content, dict) and len(content) == 1 and isinstance(content.get(COLUMNS), dict):
-            return self._explained_columns(content[COLUMNS], message)
-        if isinstance(content, dict) and len(content) == 1 and isinstance(content.get(RECORDS), list):
-            content = content[RECORDS]
-        records = content if isinstance(content, list) else [content]
-        faults: list[Fault] = []
-        for row, record in enumerate(records):
-            if len(faults) > MOST:
-                break
-            if not isinstance(record, dict):
-                faults.append(Fault("is not a record", row=row, got=shown(record), allowed="an object of fields"))
-                continue
-            faults += [self._unknown(name, row) for name in record if name not in self._fields]
-            for name, column in self._fields.items():
-                if name not in record and not column.default:
-                    faults.append(Fault("is missing", name, row, None, column.allowed))
-                elif name in record and not column.takes(record[name]):
-                    faults.append(column.fault("is of the wrong type", row, record[name]))
-        return _refused(faults) if faults else Refused(HTTPStatus.UNPROCESSABLE_ENTITY, message)
+    def _faults_of(self, row: int, record: Any) -> list[Fault]:
+        if not isinstance(record, dict):
+            return [Fault("is not a record", row=row, got=shown(record), allowed="an object of fields")]
+        faults = [self._unknown(name, row) for name in record if name not in self._fields]
+        for name, column in self._fields.items():
+            if name not in record and not column.default:
+                faults.append(Fault("is missing", name, row, None, column.allowed))
+            elif name in record and not column.takes(record[name]):
+                faults.append(column.fault("is of the wrong type", row, record[name]))
+        return faults
 
-    def _explained_columns(self, content: dict[str, Any], message: str) -> Refused:
+    def _faults_of_columns(self, content: dict[str, Any]) -> list[Fault]:
         faults = [self._unknown(name, None) for name in content if name not in self._fields]
         lengths = {name: len(values) for name, values in content.items() if isinstance(values, list)}
         longest = max(lengths.values(), default=0)
@@ -210,11 +255,33 @@ class Reader:
                 wrong = (row for row, value in enumerate(content[name]) if not column.takes(value))
                 row = next(wrong, None)
                 faults += [] if row is None else [column.fault("is of the wrong type", row, content[name][row])]
-        return _refused(faults) if faults else Refused(HTTPStatus.UNPROCESSABLE_ENTITY, message)
+        return faults
 
     def _unknown(self, name: str, row: int | None) -> Fault:
         allowed = ", ".join(self._names[:MOST]) + (", ..." if len(self._names) > MOST else "")
         return Fault("is not a field of this model", name[:200], row, None, allowed)
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """Decoders that check names and types while they read."""
+
+    one: msgspec.json.Decoder[Any]
+    list: msgspec.json.Decoder[Any]
+    columns: msgspec.json.Decoder[Any]
+
+
+def _typed(fields: Sequence[Field]) -> _Typed:
+    keys = {f"f{place}": column.input.name for place, column in enumerate(fields)}
+    options: dict[str, Any] = {"rename": keys, "forbid_unknown_fields": True, "gc": False, "kw_only": True}
+    single: list[Any] = [(key, one.json, *one.default) for key, one in zip(keys, fields, strict=True)]
+    lists: list[Any] = [(key, list.__class_getitem__(kind), *rest) for key, kind, *rest in single]
+    record = msgspec.defstruct("Record", single, **options)
+    return _Typed(
+        msgspec.json.Decoder(record),
+        msgspec.json.Decoder(list.__class_getitem__(record)),
+        msgspec.json.Decoder(msgspec.defstruct("Columns", lists, **options)),
+    )
 
 
 def _refused(faults: list[Fault]) -> Refused:
