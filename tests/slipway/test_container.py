@@ -95,8 +95,8 @@ def test_the_image_passes_its_test(built):
 
 
 def test_the_same_commit_gives_the_same_image(built):
-    """given an image, when it is built once more without any layer of before, then every file is the same, and so are the
-    layers that are copied; in the one that takes away the engine notes when"""
+    """given an image, when it is built once more without any layer of before, then every file is the same, and so are
+    the layers that are copied; in the one that takes away the engine notes when"""
     first = facts(built)
     before, layers = contents(first["image"]), layers_of(first["image"])
     shutil.rmtree(built / "artifacts/release")
