@@ -1,7 +1,8 @@
 """Runs a workflow's jobs as GitHub would: expressions, outputs, conditions, and every `run:` step for real.
 
-What a `uses:` step does is stood in for here: checkout clones, the caches and artifacts are folders, and uv is there.
-An action that is not known here is an error, so a workflow cannot grow one that the tests pass over.
+An action of this repository runs step by step. What a foreign one does is stood in for here: checkout clones, the
+caches and artifacts are folders, and uv is there. One that is not known here is an error, so a workflow cannot grow an
+action that the tests pass over.
 """
 
 import json
@@ -20,6 +21,9 @@ from ruamel.yaml import YAML
 from helpers import ROOT, git
 
 TOKENS = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|[!(),]|-?\d+(?:\.\d+)?|[A-Za-z_][\w-]*(?:\.[\w-]+)*)")
+
+# What an installation needs on this machine, wherever packages come from.
+KEPT = re.compile(r"HOME|LANG|TMPDIR|(?i:https?_proxy|all_proxy)|(SSL|UV)_\w+")
 
 
 class Expression:
@@ -153,19 +157,42 @@ class Runner:
         if not self._holds(content.get("if"), values, fine=fine):
             run.results[job] = "skipped"
             return
-        workspace, result = self.folder / job, "success"
-        for step in content["steps"]:
-            if not self._holds(step.get("if"), values, fine=result == "success"):
-                run.steps[job].append(Step(step.get("run", step.get("uses")), "skipped"))
-                continue
-            done = self._step(step, workspace, values)
-            run.steps[job].append(done)
-            if "id" in step:
-                values["steps"][step["id"]] = {"outcome": done.result, "outputs": self._outputs()}
-            if done.result == "failure" and not step.get("continue-on-error"):
-                result = "failure"
+        result = self._steps(content["steps"], self.folder / job, values, run.steps[job])
         run.results[job] = result
         run.outputs[job] = {key: self._text(text, values) for key, text in content.get("outputs", {}).items()}
+
+    def _steps(
+        self, steps: list[dict[str, Any]], workspace: Path, values: dict[str, Any], done: list[Step], **more: str
+    ) -> str:
+        """Run steps in order, note what became of them, and give the result of all."""
+        result = "success"
+        for step in steps:
+            if not self._holds(step.get("if"), values, fine=result == "success"):
+                done.append(Step(step.get("run", step.get("uses")), "skipped"))
+                continue
+            if step.get("uses", "").startswith("./"):
+                outcome = self._local(step, workspace, values, done)
+            else:
+                done.append(self._step(step, workspace, values, more))
+                outcome = done[-1].result
+            if "id" in step:
+                values["steps"][step["id"]] = {"outcome": outcome, "outputs": self._outputs()}
+            if outcome == "failure" and not step.get("continue-on-error"):
+                result = "failure"
+        return result
+
+    def _local(self, step: dict[str, Any], workspace: Path, values: dict[str, Any], done: list[Step]) -> str:
+        """Run the steps of an action as the checked out revision has it; it sees its inputs, but no job and no vars."""
+        action = YAML(typ="safe").load((workspace / step["uses"] / "action.yaml").read_text(encoding="utf-8"))
+        assert action.keys() <= {"name", "description", "inputs", "runs"}  # no more is understood here
+        known = {name: entry.get("default", "") for name, entry in action.get("inputs", {}).items()}
+        given = {name: self._text(text, values) for name, text in step.get("with", {}).items()}
+        assert given.keys() <= known.keys()
+        inside = {name: values[name] for name in ("github", "runner", "env")} | {"steps": {}, "inputs": known | given}
+        steps = action["runs"]["steps"]
+        assert all(each.get("shell") == "bash" for each in steps if "run" in each)
+        # What it installs goes elsewhere: the environment that is shared must not become another clone's.
+        return self._steps(steps, workspace, inside, done, UV_PROJECT_ENVIRONMENT=str(self.folder / "environment"))
 
     def _values(self, needs: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
         (self.folder / "temp").mkdir(exist_ok=True)
@@ -203,7 +230,9 @@ class Runner:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return dict(line.split("=", 1) for line in lines)
 
-    def _step(self, step: dict[str, Any], workspace: Path, values: dict[str, Any]) -> Step:
+    def _step(
+        self, step: dict[str, Any], workspace: Path, values: dict[str, Any], more: Mapping[str, str]
+    ) -> Step:
         if "uses" in step:
             action = step["uses"].split("@")[0]
             options = {name: self._text(text, values) for name, text in step.get("with", {}).items()}
@@ -215,7 +244,7 @@ class Runner:
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command],
             cwd=workspace,
-            env=self._environment({name: self._text(text, values) for name, text in step.get("env", {}).items()}),
+            env=self._environment(more | {name: self._text(text, values) for name, text in step.get("env", {}).items()}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -231,7 +260,7 @@ class Runner:
         given = {f"GITHUB_{name.upper()}": str(self.github.get(name) or "") for name in names}
         files = {"GITHUB_EVENT_PATH": event, "GITHUB_OUTPUT": self.folder / "output"}
         files |= {"GITHUB_STEP_SUMMARY": self.folder / "summary.md", "RUNNER_TEMP": self.folder / "temp"}
-        kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "UV_CACHE_DIR") if name in os.environ}
+        kept = {name: text for name, text in os.environ.items() if KEPT.fullmatch(name)}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         paths = {name: str(file) for name, file in files.items()}
         # Without a sync: the environment is shared, and another clone must not install itself into it.
