@@ -185,6 +185,16 @@ def publish(
 
 
 @app.command()
+def rebuild() -> None:
+    """Run the last commit again from the raw data alone. Exits with 1 if a metric is not the committed one."""
+    from slipway.delivery import rebuild
+
+    found = rebuild.rebuild()
+    typer.echo(rebuild.report(found))
+    raise typer.Exit(bool(found.differing))
+
+
+@app.command()
 def adopt(
     file: Annotated[Path, typer.Argument(help="A CSV, Parquet or JSON-lines file, or a folder of such files.")],
     *,

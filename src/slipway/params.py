@@ -298,6 +298,15 @@ class Suites(Frozen):
         return self
 
 
+class Rebuild(Frozen):
+    """How far a metric may be from the committed one when the pipeline is run again from the raw data elsewhere.
+
+    It is a share of the metric's value: other processors round otherwise.
+    """
+
+    tolerance: float = Field(1e-4, ge=0, lt=1)
+
+
 class Params(Frozen):
     """The whole of `params.yaml`."""
 
@@ -308,6 +317,7 @@ class Params(Frozen):
     evaluate: Evaluate = Evaluate()
     suites: Suites = Suites()
     gates: Gates = Gates()
+    rebuild: Rebuild = Rebuild()
 
 
 def load_params(path: Path = layout.PARAMS) -> Params:

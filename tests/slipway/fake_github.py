@@ -1,14 +1,13 @@
 """A server on loopback that answers the few calls that are made as GitHub's REST interface does."""
 
-import json
 import re
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from loopback import serving
 
 BOT = "github-actions[bot]"
 
@@ -71,36 +70,14 @@ def fake_github(repository: str = "o/r") -> Iterator[FakeGitHub]:
     """Serve for as long as the block lasts."""
     state = FakeGitHub()
 
-    class Handler(BaseHTTPRequestHandler):
-        def _serve(self) -> None:
-            parts = urlsplit(self.path)
-            path = parts.path.removeprefix(f"/repos/{repository}")
-            state.calls.append((self.command, path))
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.headers.get("Authorization") != "Bearer token":
-                status, content = 401, {"message": "Bad credentials"}
-            else:
-                status, content = state.answer(self.command, path, query, json.loads(sent) if sent else None)
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(method: str, target: str, headers: Mapping[str, str], content: Any) -> tuple[int, Any]:
+        parts = urlsplit(target)
+        path = parts.path.removeprefix(f"/repos/{repository}")
+        state.calls.append((method, path))
+        if headers.get("Authorization") != "Bearer token":
+            return 401, {"message": "Bad credentials"}
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        return state.answer(method, path, query, content)
 
-        do_GET = do_POST = do_PATCH = _serve  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            """Nothing to standard error."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(answer) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

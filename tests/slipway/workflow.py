@@ -130,6 +130,7 @@ class Runner:
         token: What `github.token` is.
         skip: Commands that are not run, with the reason why; they count as passed.
         environment: What every step has besides.
+        failing: Foreign actions that find something to refuse.
     """
 
     origin: Path
@@ -138,6 +139,7 @@ class Runner:
     token: str
     skip: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    failing: tuple[str, ...] = ()
 
     def __call__(self, name: str) -> Run:
         """Run all jobs of a workflow of this project, in the order in which they need each other."""
@@ -230,9 +232,7 @@ class Runner:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return dict(line.split("=", 1) for line in lines)
 
-    def _step(
-        self, step: dict[str, Any], workspace: Path, values: dict[str, Any], more: Mapping[str, str]
-    ) -> Step:
+    def _step(self, step: dict[str, Any], workspace: Path, values: dict[str, Any], more: Mapping[str, str]) -> Step:
         if "uses" in step:
             action = step["uses"].split("@")[0]
             options = {name: self._text(text, values) for name, text in step.get("with", {}).items()}
@@ -241,10 +241,11 @@ class Runner:
         assert "${{" not in command  # such text would be read by the shell
         if command in self.skip:
             return Step(command, "success", f"not run: {self.skip[command]}")
+        own = {name: self._text(text, values) for name, text in step.get("env", {}).items()}
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command],
             cwd=workspace,
-            env=self._environment(more | {name: self._text(text, values) for name, text in step.get("env", {}).items()}),
+            env=self._environment(more | own),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -292,6 +293,8 @@ class Runner:
                 shutil.copytree(artifacts / options["name"], options["path"])
             case "astral-sh/setup-uv":
                 assert (ROOT / ".venv").exists()
+            case "actions/dependency-review-action":
+                return "failure" if action in self.failing else "success"
             case _:
                 raise AssertionError(f"{action}: the tests do not know what this does")
         return "success"
