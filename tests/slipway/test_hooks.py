@@ -72,6 +72,13 @@ VIOLATIONS = [
     ("actions", ACTION, STEPS.replace("        shell: bash\n", ""), "Schema validation errors"),
     ("timeouts", WORKFLOW, JOB.replace("    timeout-minutes: 5\n", ""), "timeout-minutes"),
     ("dependabot", ".github/dependabot.yml", "version: 3\nupdates: []\n", "Schema validation errors"),
+    (
+        "issue-forms",
+        ".github/ISSUE_TEMPLATE/new.yml",
+        "name: new\ndescription: new\nbody: []\n",
+        "Schema validation errors",
+    ),
+    ("issue-config", ".github/ISSUE_TEMPLATE/config.yml", "blank_issues: no\n", "Schema validation errors"),
     ("actionlint", WORKFLOW, JOB.replace("echo", "echo ${{ github.nothing }}"), 'property "nothing" is not defined'),
     ("check-yaml", "new.yaml", "a: [1\n", "while parsing"),
     ("check-json", "new.json", '{"a": 1,}\n', "Failed to json decode"),
