@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from expression import Expression
 from fake_github import FakeGitHub, fake_github
 from fake_osv import fake_osv
-from workflow import Expression, Run, Runner
+from workflow import LOGINS, Run, Runner
 
 from helpers import git, slipway, write
 
@@ -45,10 +46,8 @@ class Project:
         git(self.work, "push", "-qf", "origin", "topic")
         return git(self.work, "rev-parse", "HEAD").strip()
 
-    def pull_request(
-        self, github: FakeGitHub, *, source: str = "o/r", token: str = TOKEN, failing: tuple[str, ...] = ()
-    ) -> Run:
-        """Run the workflow of a pull request of the topic branch."""
+    def pull_request(self, github: FakeGitHub, *, source: str = "o/r", token: str = TOKEN, **more: Any) -> Run:
+        """Run the workflow of a pull request of the topic branch; `more` is for the runner."""
         sha = git(self.work, "rev-parse", "HEAD").strip()
         pull = github.add_pull(3, sha, source=source)
         context = {
@@ -60,9 +59,8 @@ class Project:
             "ref": "refs/pull/3/merge",
             "base_ref": "main",
         }
-        where = {"GITHUB_API_URL": github.url}
-        runner = Runner(self.origin, self.folder / "run", context, token, SKIP, where, failing)
-        return runner("pull-request.yaml")
+        options = {"skip": SKIP, "environment": {"GITHUB_API_URL": github.url}} | more
+        return Runner(self.origin, self.folder / "run", context, token, **options)("pull-request.yaml")
 
     @property
     def summary(self) -> str:
@@ -226,8 +224,41 @@ def test_a_base_branch_that_is_gone_is_said(project, github):
         ("a.b != 'x' || (c && a)", None),
         ("format('origin/{0}', a.b)", "origin/x"),
         ("a.missing.deeper || 'it''s'", "it's"),
+        ("fromJSON(d).e.f == 'x'", True),
+        ("fromJSON(d).missing || a.b", "x"),
     ],
 )
 def test_expressions_are_read_as_github_reads_them(text, expected):
-    values = {"a": {"b": "x"}, "c": None}
-    assert Expression(text, values, {"format": lambda text, *words: text.format(*words)}).value() == expected
+    values = {"a": {"b": "x"}, "c": None, "d": '{"e": {"f": "x"}}'}
+    functions = {"format": lambda text, *words: text.format(*words), "fromJSON": json.loads}
+    assert Expression(text, values, functions).value() == expected
+
+
+CLOUDS = {
+    "AWS_ROLE": "arn:aws:iam::123456789012:role/reader",
+    "GCP_PROVIDER": "projects/1/locations/global/workloadIdentityPools/github/providers/github",
+    "GCP_SERVICE_ACCOUNT": "reader@project.iam.gserviceaccount.com",
+    "AZURE_CLIENT": "client",
+    "AZURE_TENANT": "tenant",
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "variables", "logins"),
+    [
+        ("o/r", CLOUDS, [*LOGINS]),
+        ("o/r", {"AWS_ROLE": CLOUDS["AWS_ROLE"]}, [*LOGINS][:1]),
+        ("o/r", {}, []),
+        ("stranger/r", CLOUDS, []),
+    ],
+)
+def test_credentials_of_a_cloud_are_asked_for_where_variables_name_it_and_never_for_forks(
+    project, github, source, variables, logins
+):
+    project.change("Makefile", "# What people", "# That which people")
+    project.push(run=False)
+    commands = ("setup", "lint", "test-fast", "lock", "repro", "test-data test-model", "review", "comment")
+    skip = {f"make {command}": "what comes before is looked at" for command in commands}
+    run = project.pull_request(github, source=source, variables=variables, skip=skip)
+    assert run.results["line"] == "success"
+    assert [step.name for step in run.steps["line"] if step.name in LOGINS and step.result == "success"] == logins

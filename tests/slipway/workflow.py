@@ -16,85 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from expression import Expression
 from ruamel.yaml import YAML
 
 from helpers import ROOT, git
 
-TOKENS = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|[!(),]|-?\d+(?:\.\d+)?|[A-Za-z_][\w-]*(?:\.[\w-]+)*)")
-
 # What an installation needs on this machine, wherever packages come from.
 KEPT = re.compile(r"HOME|LANG|TMPDIR|(?i:https?_proxy|all_proxy)|(SSL|UV)_\w+")
-
-
-class Expression:
-    """An expression of GitHub's: literals, properties, `! && || == !=` and some functions.
-
-    Args:
-        text: Without `${{ }}`.
-        values: The contexts, such as `github` and `needs`.
-        functions: By name.
-    """
-
-    def __init__(self, text: str, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> None:
-        self._tokens = TOKENS.findall(text)
-        assert "".join(self._tokens) == re.sub(r"\s+(?=(?:[^']*'[^']*')*[^']*$)", "", text), text
-        self._values, self._functions, self._at = values, functions, 0
-
-    def value(self) -> Any:
-        found = self._any()
-        assert self._at == len(self._tokens), self._tokens
-        return found
-
-    def _next(self, *expected: str) -> bool:
-        if self._at < len(self._tokens) and self._tokens[self._at] in expected:
-            self._at += 1
-            return True
-        return False
-
-    def _any(self) -> Any:
-        found = self._all()
-        while self._next("||"):
-            other = self._all()
-            found = found or other
-        return found
-
-    def _all(self) -> Any:
-        found = self._equal()
-        while self._next("&&"):
-            other = self._equal()
-            found = found and other
-        return found
-
-    def _equal(self) -> Any:
-        found = self._one()
-        while self._at < len(self._tokens) and (sign := self._tokens[self._at]) in {"==", "!="}:
-            self._at += 1
-            other = self._one()
-            same = (found or "") == (other or "") if found is None or other is None else found == other
-            found = same if sign == "==" else not same
-        return found
-
-    def _one(self) -> Any:
-        if self._next("!"):
-            return not self._one()
-        if self._next("("):
-            found = self._any()
-            assert self._next(")")
-            return found
-        token = self._tokens[self._at]
-        self._at += 1
-        if token.startswith("'"):
-            return token[1:-1].replace("''", "'")
-        if self._next("("):
-            words = []
-            while not self._next(")"):
-                words.append(self._any())
-                self._next(",")
-            return self._functions[token](*words)
-        found = self._values
-        for step in token.split("."):
-            found = found.get(step) if isinstance(found, Mapping) else None
-        return found
+LOGINS = {  # to clouds, and what they cannot do without
+    "aws-actions/configure-aws-credentials": ("role-to-assume", "aws-region"),
+    "google-github-actions/auth": ("workload_identity_provider", "service_account"),
+    "azure/login": ("client-id", "tenant-id"),
+}
 
 
 @dataclass
@@ -131,6 +64,7 @@ class Runner:
         skip: Commands that are not run, with the reason why; they count as passed.
         environment: What every step has besides.
         failing: Foreign actions that find something to refuse.
+        variables: The repository's, which the context `vars` holds.
     """
 
     origin: Path
@@ -140,6 +74,7 @@ class Runner:
     skip: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     failing: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, name: str) -> Run:
         """Run all jobs of a workflow of this project, in the order in which they need each other."""
@@ -201,7 +136,7 @@ class Runner:
         runner = {"os": "Linux", "temp": str(self.folder / "temp")}
         github = self.github | {"token": self.token}
         own = {"github": github, "needs": needs, "env": variables, "runner": runner}
-        return own | {"steps": {}, "inputs": {}, "vars": {}}
+        return own | {"steps": {}, "inputs": {}, "vars": self.variables}
 
     def _functions(self, *, fine: bool) -> dict[str, Callable[..., Any]]:
         return {
@@ -209,7 +144,8 @@ class Runner:
             "success": lambda: fine,
             "cancelled": lambda: False,
             "format": lambda text, *words: text.format(*words),
-            "toJSON": json.dumps,
+            "toJSON": lambda value: json.dumps(dict(value)),
+            "fromJSON": json.loads,
             "hashFiles": lambda *_: "hash",
         }
 
@@ -291,6 +227,8 @@ class Runner:
                 if not (artifacts / options["name"]).exists():
                     return "failure"
                 shutil.copytree(artifacts / options["name"], options["path"])
+            case action if action in LOGINS:
+                assert all(options[name] for name in LOGINS[action])
             case "astral-sh/setup-uv":
                 assert (ROOT / ".venv").exists()
             case "actions/dependency-review-action":
