@@ -174,6 +174,16 @@ def allowed() -> None:
 
 
 @app.command()
+def join(
+    base: Annotated[str, typer.Option(help="The branch that this one goes into.")],
+) -> None:
+    """Merge the branch that this one goes into if that has got other results, which `repro` then makes anew."""
+    from slipway.delivery.reproduce import join as join_base
+
+    typer.echo(join_base(base))
+
+
+@app.command()
 def publish(
     branch: Annotated[str, typer.Option(help="The branch that the results go to.")],
     message: Annotated[str, typer.Option(help="Of the commit.")] = "Reproduce the pipeline",

@@ -23,12 +23,14 @@ class FakeGitHub:
     refuse: int | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
 
-    def add_pull(self, number: int, head: str, *, source: str = "o/r", branch: str = "topic") -> dict[str, Any]:
+    def add_pull(
+        self, number: int, head: str, *, source: str = "o/r", branch: str = "topic", base: str = "main"
+    ) -> dict[str, Any]:
         """A pull request, as its description in events and answers."""
         owner = source.split("/", maxsplit=1)[0]
         repo = {"full_name": source, "owner": {"login": owner}}
         head_of = {"sha": head, "ref": branch, "repo": repo, "label": f"{owner}:{branch}"}
-        self.pulls[number] = {"number": number, "head": head_of, "state": "open"}
+        self.pulls[number] = {"number": number, "head": head_of, "base": {"ref": base}, "state": "open"}
         return self.pulls[number]
 
     def add_comment(self, body: str, login: str = "somebody") -> dict[str, Any]:
