@@ -130,20 +130,22 @@ def review(
     ] = True,
 ) -> None:
     """Judge the model of the workspace against that of a revision. Exits with 0: pass, 1: fail, 2: undecided."""
-    from slipway.review.run import review as run_review
-    from slipway.review.show import EXIT, PAGE, REPORT, VERDICT, show, write
+    from slipway import layout
 
-    for name in (VERDICT, REPORT, PAGE):  # or a review that cannot be made would leave the last one's
+    for name in layout.REVIEW:  # or a review that cannot be made, or not even be imported, would leave the last one's
         (out / name).unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the base's worktree does not outlive it
     try:
+        from slipway.review.run import review as run_review
+        from slipway.review.show import EXIT, show, write
+
         verdict = run_review(base, into=into, reproduce=reproduce)
         write(verdict, out)
     except (UserError, OSError):
         raise
     except Exception:  # a mistake of ours; Python's own exit code, 1, would say that the model failed
         traceback.print_exc()
-        raise typer.Exit(EXIT["undecided"]) from None
+        raise typer.Exit(2) from None  # undecided
     show(verdict)
     raise typer.Exit(EXIT[verdict.verdict])
 

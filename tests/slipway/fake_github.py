@@ -33,9 +33,10 @@ class FakeGitHub:
         self.pulls[number] = {"number": number, "head": head_of, "base": {"ref": base}, "state": "open"}
         return self.pulls[number]
 
-    def add_comment(self, body: str, login: str = "somebody") -> dict[str, Any]:
-        """A comment that is there already."""
-        self.comments.append({"id": len(self.comments) + 1, "body": body, "user": {"login": login}})
+    def add_comment(self, body: str, login: str = "somebody", number: int = 3) -> dict[str, Any]:
+        """A comment that is there already, on the pull request of this number."""
+        path = f"/issues/{number}/comments"
+        self.comments.append({"id": len(self.comments) + 1, "body": body, "user": {"login": login}, "path": path})
         return self.comments[-1]
 
     def answer(  # noqa: PLR0911
@@ -53,13 +54,14 @@ class FakeGitHub:
             return 200, [pull for pull in self.pulls.values() if pull["head"]["label"] == query.get("head")]
         if match := re.fullmatch(r"/collaborators/([\w-]+)/permission", path):
             return 200, {"permission": self.permissions.get(match[1], "read")}
-        if re.fullmatch(r"/issues/\d+/comments", path):
+        if match := re.fullmatch(r"/issues/(\d+)/comments", path):
             if method == "POST":
-                return 201, self.add_comment(content["body"], BOT)
+                return 201, self.add_comment(content["body"], BOT, int(match[1]))
             if not isinstance(self.comments, list):
                 return 200, self.comments
             size, page = int(query.get("per_page", 30)), int(query.get("page", 1))
-            return 200, self.comments[(page - 1) * size : page * size]
+            here = [comment for comment in self.comments if comment["path"] == path]
+            return 200, here[(page - 1) * size : page * size]
         if method == "PATCH" and (match := re.fullmatch(r"/issues/comments/(\d+)", path)):
             comment = next(each for each in self.comments if each["id"] == int(match[1]))
             comment["body"] = content["body"]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,21 @@ class Project:
         options = {"skip": SKIP, "environment": {"GITHUB_API_URL": github.url}} | more
         return Runner(self.origin, self.folder / "run", context, token, **options)("pull-request.yaml")
 
+    def reproduce(self, github: FakeGitHub, commit: str, author: str) -> Run:
+        """Run the workflow of a comment that asks for a pull request of the topic branch to be reproduced."""
+        github.add_pull(3, commit)
+        github.permissions = {"writer": "write"}
+        said = {
+            "comment": {"body": "/reproduce", "user": {"login": author}},
+            "issue": {"number": 3, "pull_request": {"url": github.url}},
+        }
+        main = git(self.origin, "rev-parse", "main").strip()
+        context = {"event": said, "event_name": "issue_comment", "repository": "o/r", "run_id": 9, "sha": main}
+        for left in ("allowed", "reproduce"):
+            shutil.rmtree(self.folder / "run" / left, ignore_errors=True)
+        where = {"GITHUB_API_URL": github.url}
+        return Runner(self.origin, self.folder / "run", context, TOKEN, environment=where)("reproduce.yaml")
+
     @property
     def summary(self) -> str:
         path = self.folder / "run/summary.md"
@@ -115,6 +131,11 @@ def test_a_lock_that_is_not_of_this_tree_is_red_and_says_what_mends_it(project, 
     assert run.results["line"] == run.results["gate"] == "failure"
     assert "train: params.yaml:train.linear.strength" in run.printed("line").replace(" changed", "")
     assert "make repro" in run.printed("line")
+    (comment,) = github.comments
+    assert comment["body"].startswith("### ❌ Fail: `dvc.lock` does not belong to this tree")
+    assert "**train**: params.yaml:train.linear.strength" in comment["body"].replace("\\", "")
+    assert "/reproduce" in comment["body"]
+    assert comment["body"].splitlines()[0] == project.summary.splitlines()[0]
 
 
 def test_a_fork_gets_the_summary_and_then_a_comment_that_is_rendered_here(project, github):
@@ -140,16 +161,7 @@ def test_a_fork_gets_the_summary_and_then_a_comment_that_is_rendered_here(projec
 def test_reproduce_runs_the_branch_and_commits_the_results_for_those_who_may_write(project, github, author, results):
     project.change("params.yaml", "strength: 1.0", "strength: 0.9")
     before = project.push(run=False)  # the lock is not of this tree: somebody has to run it
-    github.add_pull(3, before)
-    github.permissions = {"writer": "write"}
-    said = {
-        "comment": {"body": "/reproduce", "user": {"login": author}},
-        "issue": {"number": 3, "pull_request": {"url": github.url}},
-    }
-    main = git(project.work, "rev-parse", "main").strip()
-    context = {"event": said, "event_name": "issue_comment", "repository": "o/r", "run_id": 9, "sha": main}
-    runner = Runner(project.origin, project.folder / "run", context, TOKEN, environment={"GITHUB_API_URL": github.url})
-    run = runner("reproduce.yaml")
+    run = project.reproduce(github, before, author)
     assert run.results["reproduce"] == results, run.steps
     after = git(project.origin, "rev-parse", "topic").strip()
     if author == "reader":
@@ -160,6 +172,47 @@ def test_reproduce_runs_the_branch_and_commits_the_results_for_those_who_may_wri
     assert all(name == "dvc.lock" or name.startswith("reports/") for name in changed)
     git(project.work, "pull", "-q", "origin", "topic")
     assert slipway(project.work, "lock").returncode == 0
+
+
+def test_of_two_branches_with_new_results_the_later_is_told_so_and_reproduce_merges_them(project, github):
+    project.change("params.yaml", "strength: 1.0", "strength: 0.9")
+    project.push()
+    git(project.work, "checkout", "-qb", "other", "main")
+    project.change("params.yaml", "max_iter: 1000", "max_iter: 900")
+    assert slipway(project.work, "repro").returncode == 0
+    git(project.work, "commit", "-qam", "another change")
+    git(project.work, "push", "-q", "origin", "other:main")
+    git(project.work, "fetch", "-q")
+    git(project.work, "checkout", "-q", "topic")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(project.work, "merge", "origin/main")
+    conflicts = git(project.work, "diff", "--name-only", "--diff-filter=U").split()
+    assert "dvc.lock" in conflicts
+    assert all(name == "dvc.lock" or name.startswith("reports/") for name in conflicts)
+    git(project.work, "merge", "--abort")
+
+    # At home, as `make hooks` has set up git.
+    git(project.work, "config", "merge.remade.driver", "true")
+    before = git(project.work, "rev-parse", "HEAD").strip()
+    git(project.work, "merge", "-q", "--no-edit", "origin/main")
+    git(project.work, "push", "-q", "origin", "topic")
+    run = project.pull_request(github)
+    assert run.results["gate"] == "failure"
+    assert github.comments[0]["body"].startswith("### ❌ Fail: `dvc.lock` does not belong to this tree")
+    assert "- **train**: params.yaml:train.linear.max\\_iter" in github.comments[0]["body"]
+
+    # On GitHub, where there is no such merge.
+    git(project.work, "reset", "-q", "--hard", before)
+    git(project.work, "push", "-qf", "origin", "topic")
+    run = project.reproduce(github, before, "writer")
+    assert run.results["reproduce"] == "success", run.printed("reproduce")
+    assert "main is merged, with its results" in run.printed("reproduce")
+    git(project.work, "pull", "-q", "origin", "topic")
+    assert slipway(project.work, "lock").returncode == 0
+    assert git(project.work, "merge-base", "HEAD", "origin/main") == git(project.work, "rev-parse", "origin/main")
+    params = (project.work / "params.yaml").read_text()
+    assert "strength: 0.9" in params
+    assert "max_iter: 900" in params
 
 
 def test_every_night_the_default_branch_comes_out_of_its_raw_data_again_and_what_is_locked_is_looked_up(project):
