@@ -1,7 +1,7 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment allowed join publish rebuild audit gc changed gate test test-fast lint format lock hooks bench clean ready
+.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate test test-fast lint format lock hooks bench clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
@@ -58,6 +58,9 @@ review: ready ## Judge the model against the default branch's; ARGS="--base HEAD
 
 comment: ready ## In GitHub Actions: the report to the job's summary and the pull request
 	@$(run) slipway comment $${VERDICT:+--verdict "$$VERDICT"}
+
+outdated: ready ## In GitHub Actions: tell the pull requests that results just pushed are in conflict with
+	@$(run) slipway outdated
 
 allowed: ready ## In GitHub Actions: whether who asked for /reproduce may
 	@$(run) slipway allowed

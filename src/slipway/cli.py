@@ -165,6 +165,19 @@ def comment(
 
 
 @app.command()
+def outdated() -> None:
+    """In GitHub Actions: tell the pull requests that results just pushed are in conflict with. Always exits with 0."""
+    from slipway.delivery.outdated import tell_outdated
+
+    try:
+        told = tell_outdated()
+    except UserError as error:
+        typer.echo(f"::notice title=outdated::{error}")
+    else:
+        typer.echo(f"told: {', '.join(f'#{number}' for number in told) or 'nobody'}")
+
+
+@app.command()
 def allowed() -> None:
     """In GitHub Actions: whether a /reproduce comment is of somebody who may write here. Exits with 2 if not."""
     from slipway.delivery.reproduce import allow, write_outputs

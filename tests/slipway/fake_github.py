@@ -51,7 +51,9 @@ class FakeGitHub:
             found = self.pulls.get(int(match[1]))
             return (200, found) if found else (404, {"message": "Not Found"})
         if path == "/pulls":
-            return 200, [pull for pull in self.pulls.values() if pull["head"]["label"] == query.get("head")]
+            head, base = query.get("head"), query.get("base")
+            pulls = [pull for pull in self.pulls.values() if base in {None, pull["base"]["ref"]}]
+            return 200, [pull for pull in pulls if head in {None, pull["head"]["label"]}]
         if match := re.fullmatch(r"/collaborators/([\w-]+)/permission", path):
             return 200, {"permission": self.permissions.get(match[1], "read")}
         if match := re.fullmatch(r"/issues/(\d+)/comments", path):

@@ -1,6 +1,8 @@
 """Whole pull requests: pushed to a repository, run through the workflow's own steps, up to the comment and the gate."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from fake_github import FakeGitHub, fake_github
 from fake_osv import fake_osv
 from workflow import LOGINS, Run, Runner
 
-from helpers import git, slipway, write
+from helpers import ROOT, git, slipway, write
 
 pytestmark = pytest.mark.slow
 
@@ -190,10 +192,19 @@ def test_of_two_branches_with_new_results_the_later_is_told_so_and_reproduce_mer
     assert "dvc.lock" in conflicts
     assert all(name == "dvc.lock" or name.startswith("reports/") for name in conflicts)
     git(project.work, "merge", "--abort")
+    before = git(project.work, "rev-parse", "HEAD").strip()
+
+    # At home, by the line that the documentation has.
+    (line,) = re.findall(r"^git fetch && .*", (ROOT / "docs/github.md").read_text(), re.MULTILINE)
+    home = {**os.environ, "UV_NO_SYNC": "1", "EMAIL": "test@example.org"}
+    done = subprocess.run(["bash", "-c", line], cwd=project.work, env=home, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert slipway(project.work, "lock").returncode == 0
+    assert git(project.work, "rev-list", "--parents", "-1", "HEAD").count(" ") == 2
+    git(project.work, "reset", "-q", "--hard", before)
 
     # At home, as `make hooks` has set up git.
     git(project.work, "config", "merge.remade.driver", "true")
-    before = git(project.work, "rev-parse", "HEAD").strip()
     git(project.work, "merge", "-q", "--no-edit", "origin/main")
     git(project.work, "push", "-q", "origin", "topic")
     run = project.pull_request(github)

@@ -151,11 +151,17 @@ def _comment(report: str, verdict: Verdict | None) -> str:
         raise UserError(f"the event or GitHub's answer is not as expected: {type(error).__name__} {error}") from None
 
 
-def _write(github: GitHub, pull: PullRequest, body: str, run: int) -> str:
+def own_comment(github: GitHub, number: int) -> tuple[int, dict[str, Any] | None]:
+    """Our comment on a pull request, if there is one, and its place among all."""
     place, ours = 0, None
-    for number, comment in enumerate(github.pages(f"issues/{pull.number}/comments")):
+    for at, comment in enumerate(github.pages(f"issues/{number}/comments")):
         if (comment.get("user") or {}).get("login") == BOT and MARKED.search(comment.get("body") or ""):
-            place, ours = number, comment
+            place, ours = at, comment
+    return place, ours
+
+
+def _write(github: GitHub, pull: PullRequest, body: str, run: int) -> str:
+    place, ours = own_comment(github, pull.number)
     found = MARKED.search(ours["body"]) if ours else None
     if found and int(found[1]) > run:
         raise UserError(f"a newer run has commented on #{pull.number}")
