@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from slipway.review.verdict import Change, ChangedFile, Changes, Rows
 from slipway.schema import Column, Schema
 from slipway.split import row_key
 
-RULES = ("gates.", "suites.", "evaluate.", "export.tolerance", "sensitive")  # settings that decide what is good enough
+RULES = ("gates.", "suites.", "evaluate.", "split.", "export.tolerance", "sensitive")  # decide what is good enough
 LOCKFILES = (Path("uv.lock"), Path("src/slipway/suites/environment/uv.lock"))
 
 
@@ -39,11 +39,13 @@ def find_changes(base: Base, candidate: Candidate) -> Changes:
     )
 
 
-def _differ(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def _differ(
+    old: Mapping[str, Any], new: Mapping[str, Any], is_rule: Callable[[str], bool] = lambda name: name.startswith(RULES)
+) -> Iterator[Change]:
     for name in [*old, *(name for name in new if name not in old)]:
         before, after = (_json(side[name]) if name in side else None for side in (old, new))
         if before != after:
-            yield Change(name=name, base=before, candidate=after, rule=name.startswith(RULES))
+            yield Change(name=name, base=before, candidate=after, rule=is_rule(name))
 
 
 def _json(value: Any) -> str:
@@ -86,9 +88,14 @@ def _columns(base: Base, schema: Schema, notes: list[str]) -> Iterator[Change]:
     except UserError as error:
         notes.append(f"contract: {error}")
         return
-    yield from _differ(*({name: _said(column) for name, column in side.columns.items()} for side in (old, schema)))
-    rest = [_flat(side.model_dump(mode="json", exclude={"columns"}, exclude_none=True)) for side in (old, schema)]
-    yield from _differ(*rest)
+    said, now = ({name: _said(column) for name, column in side.columns.items()} for side in (old, schema))
+    directions = [{name: column.get("monotonic") for name, column in side.items()} for side in (said, now)]
+    # `monotonic` is a test of the model; what else a contract says of a column decides what the data is.
+    yield from _differ(said, now, lambda name: directions[0].get(name) != directions[1].get(name))
+    rest, current = (
+        _flat(side.model_dump(mode="json", exclude={"columns"}, exclude_none=True)) for side in (old, schema)
+    )
+    yield from _differ(rest, current)
 
 
 def _said(column: Column) -> dict[str, Any]:
@@ -185,7 +192,7 @@ def _packages(base: Base, notes: list[str]) -> Iterator[Change]:
         except (UserError, OSError, ValueError, LookupError, TypeError) as error:
             notes.append(f"dependencies: {path}: {error}")
             continue
-        yield from _differ(old, new)
+        yield from _differ(old, new, lambda _: False)
 
 
 def _versions(content: bytes | None) -> dict[str, str]:

@@ -51,7 +51,7 @@ def review(revision: str | None = None, *, into: str | None = None, reproduce: b
     settings = candidate.params.gates
     now = datetime.now(UTC)
     every, verdict, reason = conclude(tuple(judged), settings.waivers, settings.on_undecided, now.date())
-    if rules := [change.name for change in changes.settings if change.rule]:
+    if rules := [change.name for change in changes.rules]:
         reason += gates.listed("judged by other rules than the base: ", rules)
     return Verdict(
         verdict=verdict,
