@@ -1,7 +1,7 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict test test-fast lint format lock hooks bench clean ready
+.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict image image-test test test-fast lint format lock hooks bench clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
@@ -79,6 +79,12 @@ publish: ready ## Push results to DVC's remote, dvc.lock and reports to BRANCH
 
 gc: ready ## Remove from DVC's cache what this tree does not use
 	@$(run) dvc gc --workspace --force --quiet
+
+image: ready ## Build the container image of the last run's model; ARGS="--base NAME" names another base
+	@$(run) slipway image $(ARGS)
+
+image-test: ready ## Run that image as a cluster would, ask it, stop it under load, and look inside
+	@$(run) slipway image-test $(ARGS)
 
 changed: ## In GitHub Actions: whether a pull request changes more than documents
 	@python3 -I src/slipway/delivery/jobs.py changed

@@ -281,6 +281,56 @@ def version_data() -> None:
     typer.echo(f"{done.files} files, {done.size:,} bytes, pushed to {done.remote}{seen}")
 
 
+@app.command()
+def image(
+    *,
+    base: Annotated[
+        str | None, typer.Option(envvar="SLIPWAY_IMAGE_BASE", help="The image to build on, if not image.base.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(envvar="SLIPWAY_ENGINE", help="docker, podman or buildah; the first that is here.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(envvar="SLIPWAY_IMAGE_NETWORK", help="The network of the build, such as host.")
+    ] = None,
+    fallback: Annotated[str | None, typer.Option(help="The revision whose model answers when this one fails.")] = None,
+    allow_dirty: Annotated[bool, typer.Option("--allow-dirty", help="Build also what no commit holds.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Use no layer of an earlier build.")] = False,
+) -> None:
+    """Build the container image of the last run's model."""
+    from slipway.delivery.image import build_image
+    from slipway.delivery.image_show import show_image
+
+    show_image(
+        build_image(
+            base=base,
+            engine=engine,
+            network=network,
+            fallback=fallback,
+            allow_dirty=allow_dirty,
+            fresh=no_cache,
+        )
+    )
+
+
+@app.command("image-test")
+def image_test(
+    image: Annotated[str | None, typer.Option(help="The image; the one that was built last unless given.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(envvar="SLIPWAY_ENGINE", help="docker or podman; the first that is here.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(envvar="SLIPWAY_IMAGE_NETWORK", help="host, where the engine has no bridge.")
+    ] = None,
+    patience: Annotated[float, typer.Option(help="Seconds that it has to get ready.")] = 60,
+) -> None:
+    """Run the image as a cluster would, ask it, stop it under load, and look inside. Exits with 1 if a check failed."""
+    from slipway.delivery.image_show import show_checks
+    from slipway.delivery.image_trial import try_image
+
+    raise typer.Exit(not show_checks(try_image(image, engine=engine, network=network, patience=patience)))
+
+
 def main() -> None:
     """Run the command line; a UserError is one line on standard error and exit code 2."""
     run(app)

@@ -308,6 +308,18 @@ class Rebuild(Frozen):
     tolerance: float = Field(1e-4, ge=0, lt=1)
 
 
+class Image(Frozen):
+    """The container image that `slipway image` builds.
+
+    `base` should name a digest as well, as `name:tag@sha256:...`, if builds years apart are to be the same.
+    """
+
+    base: str = Field("python:3.12-slim-trixie", min_length=1)
+    name: str = Field("slipway", pattern=r"^[a-z0-9]+([._/:-][a-z0-9]+)*$")  # with the registry, if it goes to one
+    max_mb: float = Field(220, gt=0)  # over its base, not compressed
+    memory_mb: int = Field(512, ge=64)  # what the test of the image lets it have
+
+
 class Params(Frozen):
     """The whole of `params.yaml`."""
 
@@ -320,6 +332,7 @@ class Params(Frozen):
     gates: Gates = Gates()
     service: Service = Service()
     rebuild: Rebuild = Rebuild()
+    image: Image = Image()
 
 
 def load_params(path: Path = layout.PARAMS) -> Params:
