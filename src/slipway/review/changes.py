@@ -14,9 +14,10 @@ from slipway.errors import UserError
 from slipway.files import scratch_folder
 from slipway.params import Params
 from slipway.review.base import WORKSHOP, Base, changed_files, fetch
-from slipway.review.candidate import Candidate, data_hash
+from slipway.review.candidate import Candidate
 from slipway.review.verdict import Change, ChangedFile, Changes, Rows
 from slipway.schema import Column, Schema
+from slipway.settings import flat, pinned
 from slipway.split import row_key
 
 RULES = ("gates.", "suites.", "evaluate.", "split.", "export.tolerance", "sensitive")  # decide what is good enough
@@ -52,19 +53,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested mapping as one of dotted keys; what is not set is left out."""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def _dump(model: BaseModel) -> dict[str, Any]:
-    return _flat(model.model_dump(mode="json", by_alias=True))
+    return flat(model.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def _settings(base: Base, params: Params, notes: list[str]) -> Iterator[Change]:
@@ -93,7 +83,7 @@ def _columns(base: Base, schema: Schema, notes: list[str]) -> Iterator[Change]:
     # `monotonic` is a test of the model; what else a contract says of a column decides what the data is.
     yield from _differ(said, now, lambda name: directions[0].get(name) != directions[1].get(name))
     rest, current = (
-        _flat(side.model_dump(mode="json", exclude={"columns"}, exclude_none=True)) for side in (old, schema)
+        flat(side.model_dump(mode="json", exclude={"columns"}, exclude_none=True)) for side in (old, schema)
     )
     yield from _differ(rest, current)
 
@@ -103,7 +93,7 @@ def _said(column: Column) -> dict[str, Any]:
 
 
 def _rows(base: Base, candidate: Candidate, notes: list[str]) -> Rows | None:
-    old_hash = data_hash(base.read(layout.DATA_DVC))
+    old_hash = pinned(base.read(layout.DATA_DVC))
     if old_hash is None or old_hash == candidate.side.data:
         return None
     try:
