@@ -1,7 +1,7 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment allowed publish gc changed gate serve predict image image-test test test-fast lint format lock hooks bench clean ready
+.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict image image-test test test-fast lint format lock hooks bench clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
@@ -59,8 +59,20 @@ review: ready ## Judge the model against the default branch's; ARGS="--base HEAD
 comment: ready ## In GitHub Actions: the report to the job's summary and the pull request
 	@$(run) slipway comment $${VERDICT:+--verdict "$$VERDICT"}
 
+outdated: ready ## In GitHub Actions: tell the pull requests that results just pushed are in conflict with
+	@$(run) slipway outdated
+
 allowed: ready ## In GitHub Actions: whether who asked for /reproduce may
 	@$(run) slipway allowed
+
+rebuild: ready ## Run the last commit again from the raw data alone; its metrics must come out again
+	@$(run) slipway rebuild
+
+audit: ready ## Look up known vulnerabilities of what uv.lock lists; needs the network
+	@$(uv) audit --frozen --preview-features audit-command $(ARGS)
+
+join: ready ## Merge origin's BASE into this branch if it has got other results, which `make repro` then makes anew
+	@$(run) slipway join --base "$$BASE"
 
 publish: ready ## Push results to DVC's remote, dvc.lock and reports to BRANCH
 	@$(run) slipway publish --branch "$$BRANCH"
@@ -102,8 +114,10 @@ format: ready ## Mend what ruff can mend
 lock: ready ## Prove from git alone that dvc.lock belongs to this tree
 	@$(run) slipway lock
 
-hooks: ready ## Run the checks of `make lint` on every commit, and dvc checkout on every git checkout
+hooks: ready ## Have git check every commit, check data out with a branch, and merge dvc.lock and data
 	@$(run) pre-commit install
+	@git config merge.remade.driver true
+	@git config merge.dvc.driver '.venv/bin/dvc git-hook merge-driver --ancestor %O --our %A --their %B'
 
 bench: ready ## Measure speed and memory; prints a table and writes JSON
 	@$(run) python benchmarks/run.py $(ARGS)

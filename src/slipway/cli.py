@@ -130,20 +130,22 @@ def review(
     ] = True,
 ) -> None:
     """Judge the model of the workspace against that of a revision. Exits with 0: pass, 1: fail, 2: undecided."""
-    from slipway.review.run import review as run_review
-    from slipway.review.show import EXIT, PAGE, REPORT, VERDICT, show, write
+    from slipway import layout
 
-    for name in (VERDICT, REPORT, PAGE):  # or a review that cannot be made would leave the last one's
+    for name in layout.REVIEW:  # or a review that cannot be made, or not even be imported, would leave the last one's
         (out / name).unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the base's worktree does not outlive it
     try:
+        from slipway.review.run import review as run_review
+        from slipway.review.show import EXIT, show, write
+
         verdict = run_review(base, into=into, reproduce=reproduce)
         write(verdict, out)
     except (UserError, OSError):
         raise
     except Exception:  # a mistake of ours; Python's own exit code, 1, would say that the model failed
         traceback.print_exc()
-        raise typer.Exit(EXIT["undecided"]) from None
+        raise typer.Exit(2) from None  # undecided
     show(verdict)
     raise typer.Exit(EXIT[verdict.verdict])
 
@@ -163,6 +165,19 @@ def comment(
 
 
 @app.command()
+def outdated() -> None:
+    """In GitHub Actions: tell the pull requests that results just pushed are in conflict with. Always exits with 0."""
+    from slipway.delivery.outdated import tell_outdated
+
+    try:
+        told = tell_outdated()
+    except UserError as error:
+        typer.echo(f"::notice title=outdated::{error}")
+    else:
+        typer.echo(f"told: {', '.join(f'#{number}' for number in told) or 'nobody'}")
+
+
+@app.command()
 def allowed() -> None:
     """In GitHub Actions: whether a /reproduce comment is of somebody who may write here. Exits with 2 if not."""
     from slipway.delivery.reproduce import allow, write_outputs
@@ -171,6 +186,16 @@ def allowed() -> None:
     branch = allow()
     write_outputs(branch)
     typer.echo(f"{printable(branch.name)} at {branch.commit[:9]} is run")
+
+
+@app.command()
+def join(
+    base: Annotated[str, typer.Option(help="The branch that this one goes into.")],
+) -> None:
+    """Merge the branch that this one goes into if that has got other results, which `repro` then makes anew."""
+    from slipway.delivery.reproduce import join as join_base
+
+    typer.echo(join_base(base))
 
 
 @app.command()
@@ -209,6 +234,16 @@ def predict(
     from slipway.delivery.serve import predict as ask
 
     typer.echo(json.dumps(ask(url, file), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def rebuild() -> None:
+    """Run the last commit again from the raw data alone. Exits with 1 if a metric is not the committed one."""
+    from slipway.delivery import rebuild
+
+    found = rebuild.rebuild()
+    typer.echo(rebuild.report(found))
+    raise typer.Exit(bool(found.differing))
 
 
 @app.command()

@@ -30,5 +30,6 @@ METRICS = REPORTS / "metrics.json"
 SLICES = REPORTS / "slices.json"
 TIMING = REPORTS / "timing.json"
 PLOTS = REPORTS / "plots"
+REVIEW = ("verdict.json", "review.md", "review.html")  # for machines, for the pull request, and with the plots
 SUITES = REPORTS / "suites"
 SUITE_REPORTS = {name: SUITES / f"{name}.json" for name in ("data", "model")}

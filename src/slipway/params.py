@@ -299,6 +299,15 @@ class Suites(Frozen):
         return self
 
 
+class Rebuild(Frozen):
+    """How far a metric may be from the committed one when the pipeline is run again from the raw data elsewhere.
+
+    It is a share of the metric's value: other processors round otherwise.
+    """
+
+    tolerance: float = Field(1e-4, ge=0, lt=1)
+
+
 class Image(Frozen):
     """The container image that `slipway image` builds.
 
@@ -323,6 +332,7 @@ class Params(Frozen):
     suites: Suites = Suites()
     gates: Gates = Gates()
     service: Service = Service()
+    rebuild: Rebuild = Rebuild()
     image: Image = Image()
 
 

@@ -1,6 +1,7 @@
 """Reading YAML into frozen models: a typo in a file is an error that names the file and the path within it."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from slipway import layout
 from slipway.errors import UserError
 
 
@@ -78,3 +80,24 @@ def describe(error: ValidationError) -> str:
             parts.append(f"{where}: {message} (got {failure['input']!r:.80})")
     more = error.error_count() - len(parts)
     return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+
+
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one of dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def pinned(content: bytes | None) -> str | None:
+    """The hash that a `.dvc` file pins, such as that of the data; None if there is none in it."""
+    try:
+        return str(YAML(typ="safe").load((content or b"").decode())["outs"][0]["md5"])
+    except (YAMLError, LookupError, TypeError, ValueError):
+        return None
+
+
+def data_hash() -> str | None:
+    """The hash by which DVC knows the workspace's raw data."""
+    return pinned(layout.DATA_DVC.read_bytes()) if layout.DATA_DVC.is_file() else None

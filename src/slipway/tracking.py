@@ -23,12 +23,11 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from ruamel.yaml import YAML
-
 from slipway import layout
 from slipway.errors import UserError, warn
 from slipway.files import write_json
 from slipway.params import Params
+from slipway.settings import data_hash, flat
 
 DATABASE = Path("mlflow.db")
 PENDING = Path("mlruns/pending")
@@ -67,11 +66,12 @@ def training_run(
         IDENTITY: sha256((layout.TRAINED / "pipeline.skops").read_bytes()).hexdigest(),
         "mlflow.source.git.commit": commit,
         "slipway.git_dirty": str(dirty).lower(),
-        "slipway.data": data_hash(),
+        "slipway.data": data_hash() or "none",
         "slipway.schema": sha256(layout.SCHEMA.read_bytes()).hexdigest(),
         "slipway.task": training["task"],
     }
-    knobs = _flat(params.model_dump(mode="json", include={"data", "split", "train", "export"}))
+    knobs = flat(params.model_dump(mode="json", include={"data", "split", "train", "export"}))
+    knobs = {name: str(value) for name, value in knobs.items()}
     return Run(tags, knobs, {name: value for name, value in metrics.items() if value is not None}, _as_posix(model))
 
 
@@ -286,27 +286,12 @@ def _git(*words: str) -> str:
         return ""
 
 
-def data_hash() -> str:
-    """The hash by which DVC knows the raw data, from `data.dvc`; "none" if it is not versioned."""
-    try:
-        return str(YAML(typ="safe").load(layout.DATA_DVC.read_text(encoding="utf-8"))["outs"][0]["md5"])
-    except Exception:  # of a file that is absent or damaged; DVC says so where it matters
-        return "none"
-
-
 def project_name() -> str:
     """The project's name, from `pyproject.toml`."""
     try:
         return str(tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["name"])
     except (OSError, KeyError):
         return Path.cwd().name
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
-    return flat
 
 
 def _as_posix(path: Path | None) -> str | None:

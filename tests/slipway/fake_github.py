@@ -1,14 +1,13 @@
 """A server on loopback that answers the few calls that are made as GitHub's REST interface does."""
 
-import json
 import re
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from loopback import serving
 
 BOT = "github-actions[bot]"
 
@@ -24,17 +23,20 @@ class FakeGitHub:
     refuse: int | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
 
-    def add_pull(self, number: int, head: str, *, source: str = "o/r", branch: str = "topic") -> dict[str, Any]:
+    def add_pull(
+        self, number: int, head: str, *, source: str = "o/r", branch: str = "topic", base: str = "main"
+    ) -> dict[str, Any]:
         """A pull request, as its description in events and answers."""
         owner = source.split("/", maxsplit=1)[0]
         repo = {"full_name": source, "owner": {"login": owner}}
         head_of = {"sha": head, "ref": branch, "repo": repo, "label": f"{owner}:{branch}"}
-        self.pulls[number] = {"number": number, "head": head_of, "state": "open"}
+        self.pulls[number] = {"number": number, "head": head_of, "base": {"ref": base}, "state": "open"}
         return self.pulls[number]
 
-    def add_comment(self, body: str, login: str = "somebody") -> dict[str, Any]:
-        """A comment that is there already."""
-        self.comments.append({"id": len(self.comments) + 1, "body": body, "user": {"login": login}})
+    def add_comment(self, body: str, login: str = "somebody", number: int = 3) -> dict[str, Any]:
+        """A comment that is there already, on the pull request of this number."""
+        path = f"/issues/{number}/comments"
+        self.comments.append({"id": len(self.comments) + 1, "body": body, "user": {"login": login}, "path": path})
         return self.comments[-1]
 
     def answer(  # noqa: PLR0911
@@ -49,16 +51,19 @@ class FakeGitHub:
             found = self.pulls.get(int(match[1]))
             return (200, found) if found else (404, {"message": "Not Found"})
         if path == "/pulls":
-            return 200, [pull for pull in self.pulls.values() if pull["head"]["label"] == query.get("head")]
+            head, base = query.get("head"), query.get("base")
+            pulls = [pull for pull in self.pulls.values() if base in {None, pull["base"]["ref"]}]
+            return 200, [pull for pull in pulls if head in {None, pull["head"]["label"]}]
         if match := re.fullmatch(r"/collaborators/([\w-]+)/permission", path):
             return 200, {"permission": self.permissions.get(match[1], "read")}
-        if re.fullmatch(r"/issues/\d+/comments", path):
+        if match := re.fullmatch(r"/issues/(\d+)/comments", path):
             if method == "POST":
-                return 201, self.add_comment(content["body"], BOT)
+                return 201, self.add_comment(content["body"], BOT, int(match[1]))
             if not isinstance(self.comments, list):
                 return 200, self.comments
             size, page = int(query.get("per_page", 30)), int(query.get("page", 1))
-            return 200, self.comments[(page - 1) * size : page * size]
+            here = [comment for comment in self.comments if comment["path"] == path]
+            return 200, here[(page - 1) * size : page * size]
         if method == "PATCH" and (match := re.fullmatch(r"/issues/comments/(\d+)", path)):
             comment = next(each for each in self.comments if each["id"] == int(match[1]))
             comment["body"] = content["body"]
@@ -71,36 +76,14 @@ def fake_github(repository: str = "o/r") -> Iterator[FakeGitHub]:
     """Serve for as long as the block lasts."""
     state = FakeGitHub()
 
-    class Handler(BaseHTTPRequestHandler):
-        def _serve(self) -> None:
-            parts = urlsplit(self.path)
-            path = parts.path.removeprefix(f"/repos/{repository}")
-            state.calls.append((self.command, path))
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.headers.get("Authorization") != "Bearer token":
-                status, content = 401, {"message": "Bad credentials"}
-            else:
-                status, content = state.answer(self.command, path, query, json.loads(sent) if sent else None)
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(method: str, target: str, headers: Mapping[str, str], content: Any) -> tuple[int, Any]:
+        parts = urlsplit(target)
+        path = parts.path.removeprefix(f"/repos/{repository}")
+        state.calls.append((method, path))
+        if headers.get("Authorization") != "Bearer token":
+            return 401, {"message": "Bad credentials"}
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        return state.answer(method, path, query, content)
 
-        do_GET = do_POST = do_PATCH = _serve  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            """Nothing to standard error."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(answer) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -156,6 +156,27 @@ def test_after_a_fork_s_run_the_pull_request_is_not_the_artifact_s_to_choose(run
     assert not github.comments
 
 
+def test_of_two_pull_requests_of_one_fork_branch_each_gets_the_comment_of_its_own_base(run, github, verdict):
+    github.add_pull(4, HEAD, source="stranger/r", base="main")
+    github.add_pull(5, HEAD, source="stranger/r", base="next")
+    run(fork_event(), "workflow_run")
+    for base, number in (("next", 5), ("main", 4)):
+        verdict.write_text(json.dumps(PASSED | {"base": PASSED["base"] | {"revision": f"origin/{base}"}}))
+        assert tell(verdict).where[-1].endswith(f"#{number}")
+    verdict.write_text(json.dumps(PASSED | {"base": PASSED["base"] | {"revision": "origin/elsewhere"}}))
+    assert "the verdict fits none" in tell(verdict).problem
+    verdict.unlink()
+    assert "the verdict fits none" in tell(verdict).problem
+
+
+def test_a_verdict_of_another_commit_is_not_shown_on_the_pull_request(run, github, verdict):
+    verdict.write_text(json.dumps(PASSED | {"candidate": PASSED["candidate"] | {"commit": OLD}}))
+    github.add_pull(4, HEAD, source="stranger/r")
+    run(fork_event(), "workflow_run")
+    assert tell(verdict).problem == f"the verdict is of another commit than {HEAD[:9]}, the head of #4"
+    assert not github.comments
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -42,6 +42,17 @@ jobs:
     steps:
       - run: echo
 """
+ACTION = ".github/actions/new/action.yaml"
+STEPS = """\
+name: new
+description: new
+inputs: {x: {description: x}}
+runs:
+    using: composite
+    steps:
+      - run: make
+        shell: bash
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -57,8 +68,17 @@ VIOLATIONS = [
     ("lock", "params.yaml", PARAMS.replace("seed: 0", "seed: 1"), "train.seed is 1, the run had 0"),
     ("zizmor", WORKFLOW, JOB.replace("echo", "echo ${{ github.head_ref }}"), "template-injection"),
     ("workflows", WORKFLOW, JOB.replace("steps:", "stepz:"), "Schema validation errors"),
+    ("zizmor", ACTION, STEPS.replace("make", "make ${{ inputs.x }}"), "template-injection"),
+    ("actions", ACTION, STEPS.replace("        shell: bash\n", ""), "Schema validation errors"),
     ("timeouts", WORKFLOW, JOB.replace("    timeout-minutes: 5\n", ""), "timeout-minutes"),
     ("dependabot", ".github/dependabot.yml", "version: 3\nupdates: []\n", "Schema validation errors"),
+    (
+        "issue-forms",
+        ".github/ISSUE_TEMPLATE/new.yml",
+        "name: new\ndescription: new\nbody: []\n",
+        "Schema validation errors",
+    ),
+    ("issue-config", ".github/ISSUE_TEMPLATE/config.yml", "blank_issues: no\n", "Schema validation errors"),
     ("actionlint", WORKFLOW, JOB.replace("echo", "echo ${{ github.nothing }}"), 'property "nothing" is not defined'),
     ("check-yaml", "new.yaml", "a: [1\n", "while parsing"),
     ("check-json", "new.json", '{"a": 1,}\n', "Failed to json decode"),

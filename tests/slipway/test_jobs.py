@@ -57,8 +57,8 @@ def test_documents_alone_do_not_run_the_line(clone, tmp_path, paths, line):
     git(clone, "add", "-A")
     git(clone, "commit", "-qm", "more")
     done = ask(clone, "changed", GITHUB_BASE_REF="main", GITHUB_OUTPUT=str(tmp_path / "output"))
-    assert (done.returncode, done.stdout) == (0, f"line={line}\n")
-    assert (tmp_path / "output").read_text() == f"line={line}\n"
+    assert (done.returncode, done.stdout) == (0, f"line={line}\ndependencies=false\n")
+    assert (tmp_path / "output").read_text() == done.stdout
 
 
 def test_what_becomes_a_document_was_none(clone):
@@ -72,7 +72,7 @@ def test_what_becomes_a_document_was_none(clone):
     git(clone, "checkout", "-qb", "move", "main")
     git(clone, "mv", "params.yaml", "params.md")
     git(clone, "commit", "-qm", "move")
-    assert ask(clone, "changed", GITHUB_BASE_REF="main").stdout == "line=true\n"
+    assert ask(clone, "changed", GITHUB_BASE_REF="main").stdout.startswith("line=true\n")
 
 
 def test_what_the_base_has_changed_since_does_not_count(clone):
@@ -83,27 +83,59 @@ def test_what_the_base_has_changed_since_does_not_count(clone):
     git(origin, "add", "-A")
     git(origin, "commit", "-qm", "params")
     git(clone, "fetch", "-q")
-    assert ask(clone, "changed", GITHUB_BASE_REF="main").stdout == "line=false\n"
+    assert ask(clone, "changed", GITHUB_BASE_REF="main").stdout.startswith("line=false\n")
 
 
 def test_a_name_that_is_no_text_is_read(clone):
     (clone / os.fsdecode(b"caf\xe9.md")).write_text("x")
     git(clone, "add", "-A")
     git(clone, "commit", "-qm", "odd")
-    assert ask(clone, "changed", GITHUB_BASE_REF="main").stdout == "line=false\n"
+    assert ask(clone, "changed", GITHUB_BASE_REF="main").stdout.startswith("line=false\n")
 
 
 def test_a_base_branch_that_is_gone_runs_everything(clone):
-    assert ask(clone, "changed", GITHUB_BASE_REF="gone").stdout.endswith("line=true\n")
-    assert ask(clone, "changed").stdout == "line=true\n"  # no pull request
+    assert ask(clone, "changed", GITHUB_BASE_REF="gone").stdout.endswith("\nline=true\ndependencies=false\n")
+    assert ask(clone, "changed").stdout.startswith("line=true\n")  # no pull request
+
+
+PULL = {"pull_request": {}, "repository": {"visibility": "public"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "event", "also", "dependencies"),
+    [
+        ("uv.lock", PULL, "", "true"),
+        ("README.md", PULL, "", "false"),  # documents depend on nothing
+        ("uv.lock", PULL | {"repository": {"visibility": "private"}}, "", "false"),
+        ("uv.lock", PULL | {"repository": {"visibility": "private"}}, "true", "true"),
+        ("uv.lock", {"merge_group": {}, "repository": {"visibility": "public"}}, "", "false"),
+        ("uv.lock", {"before": "0" * 40, "repository": {"visibility": "public"}}, "", "false"),
+        ("uv.lock", {}, "true", "false"),
+    ],
+)
+def test_dependencies_are_reviewed_where_github_can(clone, path, event, also, dependencies):
+    write(clone, path, "new\n")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "more")
+    write(clone.parent, "event.json", json.dumps(event))
+    told = {"GITHUB_EVENT_PATH": str(clone.parent / "event.json"), "CODE_SECURITY": also}
+    done = ask(clone, "changed", GITHUB_BASE_REF="main", **told)
+    assert done.stdout.splitlines()[1] == f"dependencies={dependencies}"
 
 
 def needs(changes="success", quality="success", line="success", output="true"):
     return {
-        "changes": {"result": changes, "outputs": {"line": output}},
+        "changes": {"result": changes, "outputs": {"line": output, "dependencies": "true"}},
+        "dependencies": {"result": "success", "outputs": {}},
         "quality": {"result": quality, "outputs": {}},
         "line": {"result": line, "outputs": {}},
     }
+
+
+def reviewed(dependencies, output):
+    found = needs()
+    found["changes"]["outputs"]["dependencies"] = output
+    return found | {"dependencies": {"result": dependencies, "outputs": {}}}
 
 
 @pytest.mark.parametrize(
@@ -117,6 +149,10 @@ def needs(changes="success", quality="success", line="success", output="true"):
         (needs(quality="skipped", output="false"), ["quality: skipped"]),
         (needs(changes="failure", line="skipped", output=""), ["changes: failure", "line: skipped"]),
         (needs(line="failure", output="false"), ["line: failure"]),
+        (reviewed("skipped", "false"), []),
+        (reviewed("skipped", "true"), ["dependencies: skipped"]),
+        (reviewed("skipped", ""), ["dependencies: skipped"]),
+        (reviewed("failure", "true"), ["dependencies: failure"]),
     ],
 )
 def test_the_gate_is_green_only_if_all_that_had_to_run_did(tmp_path, found, problems):

@@ -317,6 +317,26 @@ def test_numbers_of_any_size_are_drawn():
     assert "line [12000000, 0.0000001]" in report(PASSED | {"curve": curve})
 
 
+def test_a_threshold_that_is_missed_by_little_reads_as_missed():
+    missed = gate("metrics.roc_auc", "fail", "roc_auc is 0.96996, expected ≥ 0.97", limit=0.97)
+    metrics = [difference("roc_auc", 0.98, 0.96996, 0.01)]
+    report = as_markdown(
+        Verdict.model_validate(
+            PASSED | {"gates": [missed], "comparison": PASSED["comparison"] | {"metrics": metrics, "slices": []}}
+        )
+    )
+    (row,) = [line for line in report.splitlines() if line.startswith("| ❌ `roc_auc`")]
+    assert "| 0.96996 |" in row
+    assert re.search(r"≥\s0\.97\s❌", row)
+
+
+def test_a_rule_of_the_contract_stands_among_the_rules():
+    changed = {"name": "age|x", "base": '{"monotonic": "increasing"}', "candidate": "{}", "rule": True}
+    report = as_markdown(Verdict.model_validate(PASSED | {"changes": {"columns": [changed]}}))
+    assert "#### The rules were changed" in report
+    assert '| <code>schema.yaml: age&#124;x</code> | {"monotonic": "increasing"} | {} |' in report
+
+
 def test_a_commit_that_is_none_is_not_put_into_a_command():
     assert "git fetch origin COMMIT && git" in report(
         PASSED | {"candidate": PASSED["candidate"] | {"commit": "$(reboot)"}}

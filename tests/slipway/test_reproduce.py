@@ -1,14 +1,15 @@
 """Who may have the pipeline run for a branch, and how the results get there."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_github import FakeGitHub, fake_github
+from fake_github import BOT, FakeGitHub, fake_github
 
-from helpers import dvc, git, slipway, write
-from slipway.delivery.reproduce import Branch, allow, publish, write_outputs
+from helpers import ROOT, dvc, git, slipway, write
+from slipway.delivery.reproduce import Branch, allow, join, publish, write_outputs
 from slipway.errors import UserError
 
 HEAD = "c" * 40
@@ -47,10 +48,10 @@ def commented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, github: FakeGitHu
 def test_who_may_write_gets_the_branch_as_it_is_now(commented, github, tmp_path, monkeypatch):
     github.add_pull(3, HEAD, branch="topic")
     commented("writer")
-    assert allow() == Branch("topic", HEAD)
+    assert allow() == Branch("topic", HEAD, "main")
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     write_outputs(allow())
-    assert (tmp_path / "output").read_text() == f"branch=topic\ncommit={HEAD}\n"
+    assert (tmp_path / "output").read_text() == f"branch=topic\ncommit={HEAD}\nbase=main\n"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +123,66 @@ def test_a_branch_that_has_moved_on_is_not_written_over(branch, tmp_path):
     with pytest.raises(UserError, match="topic could not be pushed; if it has moved on, ask again"):
         publish("topic", "Reproduce the pipeline")
     assert git(tmp_path / "origin.git", "show", "-s", "--format=%s", "topic") == "newer\n"
+
+
+def test_a_name_that_is_no_branch_gets_no_results(branch, tmp_path):
+    git(branch, "tag", "v1")
+    git(branch, "push", "-q", "origin", "v1")
+    write(branch, "reports/metrics.json", '{"a": 2}\n')
+    with pytest.raises(UserError, match="v1: origin has no branch of this name"):
+        publish("v1", "Reproduce the pipeline")
+    assert git(tmp_path / "origin.git", "branch", "--format=%(refname:short)").split() == ["topic"]
+    assert not (tmp_path / "remote").exists()
+
+
+@pytest.fixture
+def apart(branch) -> Path:
+    """The project on `topic`, and origin's `main` since it began; both have got other results."""
+    write(branch, ".gitattributes", (ROOT / ".gitattributes").read_text())
+    git(branch, "add", "-A")
+    git(branch, "commit", "-qm", "attributes")
+    git(branch, "checkout", "-qb", "main")
+    for name, number in (("main", 1), ("topic", 2)):
+        git(branch, "checkout", "-q", name)
+        write(branch, "dvc.lock", f"schema: '2.0'\nstages: {{{name}: {{cmd: echo}}}}\n")
+        write(branch, "reports/metrics.json", f'{{"a": {number}}}\n')
+        write(branch, f"{name}.py", f"{number}\n")
+        git(branch, "add", "-A")
+        git(branch, "commit", "-qm", f"results of {name}")
+        git(branch, "push", "-q", "origin", name)
+    return branch
+
+
+def test_another_branch_s_results_are_merged_and_made_anew(apart, tmp_path):
+    assert join("main") == "main is merged, with its results"
+    assert "topic: " in (apart / "dvc.lock").read_text()
+    assert (apart / "reports/metrics.json").read_text() == '{"a": 2}\n'
+    assert (apart / "main.py").exists()
+    assert join("main") == "main has the results that this branch began from"
+    write(apart, "dvc.lock", "schema: '2.0'\n")
+    shutil.rmtree(apart / ".dvc/tmp", ignore_errors=True)
+    assert publish("topic", "Reproduce") == "dvc.lock and the reports are on topic"
+    log = git(tmp_path / "origin.git", "log", "--format=%an %s", "-2", "topic")
+    assert log == f"{BOT} Reproduce\n{BOT} Merge main and its results\n"
+
+
+def test_a_merge_that_a_run_left_as_it_was_is_pushed_too(apart, tmp_path):
+    join("main")
+    assert publish("topic", "Reproduce") == "dvc.lock and the reports are on topic"
+    assert git(tmp_path / "origin.git", "log", "--format=%s", "-1", "topic") == "Merge main and its results\n"
+
+
+def test_what_a_person_has_to_merge_is_named_and_nothing_is_left_half_merged(apart):
+    before = git(apart, "rev-parse", "HEAD")
+    write(apart, "main.py", "mine\n")
+    git(apart, "add", "-A")
+    git(apart, "commit", "-qm", "mine")
+    with pytest.raises(UserError, match=r"main cannot be merged .*: both have changed main.py; merge it at home"):
+        join("main")
+    assert git(apart, "rev-parse", "HEAD~") == before
+    assert git(apart, "status", "--porcelain") == ""
+    with pytest.raises(UserError, match="gone: origin has no such branch"):
+        join("gone")
 
 
 def test_the_command_says_so_in_one_line(tmp_path):

@@ -11,7 +11,8 @@ import jsonschema
 import polars as pl
 import pytest
 
-from helpers import ROOT, git, slipway
+from helpers import ROOT, git, slipway, write
+from slipway import layout
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +75,39 @@ def test_a_gate_that_the_candidate_loosens_or_removes_is_told_in_the_verdict(pro
     assert all(change["rule"] for change in found["changes"]["settings"])
     assert "judged by other rules than the base: 'gates.metrics.roc_auc.min', 'gates.metrics.f1.min'" in found["reason"]
     assert "other rule: gates.metrics.f1.min: 0.9 -> not set" in done.stdout
+
+
+def test_a_rule_of_the_contract_that_is_dropped_is_told_in_the_verdict(project):
+    schema = project / "src/model/schema.yaml"
+    plain = schema.read_text()
+    directed = plain.replace("  mean area: {", "  mean area: {monotonic: increasing, ")
+    assert directed != plain
+    schema.write_text(directed)
+    git(project, "commit", "-qam", "a direction")
+    schema.write_text(plain)
+    done = slipway(project, "review", "--base", "HEAD")
+    found = verdict(project)
+    assert [(change["name"], change["rule"]) for change in found["changes"]["columns"]] == [("mean area", True)]
+    assert "judged by other rules than the base: 'schema.yaml: mean area'" in found["reason"]
+    assert "other rule: schema.yaml: mean area: " in done.stdout
+
+
+def test_another_division_of_the_rows_is_another_rule(project):
+    file = project / "params.yaml"
+    file.write_text(file.read_text().replace("salt: ''", "salt: 'new'"))
+    slipway(project, "review", "--base", "HEAD")
+    assert "judged by other rules than the base: 'split.salt'" in verdict(project)["reason"]
+
+
+def test_a_review_that_cannot_even_be_imported_leaves_no_verdict_of_an_earlier_one(project, tmp_path, monkeypatch):
+    for name in layout.REVIEW:
+        write(project, f"reports/{name}", "old")
+    write(tmp_path, "broken/onnxruntime.py", "raise ImportError('half installed')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    done = slipway(project, "review")
+    assert done.returncode == 2  # Python's own, 1, would say that the model failed
+    assert "half installed" in done.stderr
+    assert not [name for name in layout.REVIEW if (project / "reports" / name).exists()]
 
 
 def test_plots_that_cannot_be_drawn_are_said_and_stop_nothing(project):

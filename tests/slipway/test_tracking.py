@@ -213,5 +213,4 @@ def test_outside_a_project_there_is_still_a_name(tmp_path, monkeypatch):
     assert tracking.project_name() == tmp_path.name
     Path("pyproject.toml").write_text('[project]\nname = "tides"\n', encoding="utf-8")
     assert tracking.project_name() == "tides"
-    assert tracking.data_hash() == "none"
     assert tracking.git_revision() == ("none", True)

@@ -1,17 +1,29 @@
 import json
 from datetime import date
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from helpers import ROOT, schema_of
 from slipway.errors import UserError
-from slipway.params import Params, Waiver, load_params
+from slipway.params import Bound, Params, Waiver, load_params
+from slipway.review.compare import Measured
+from slipway.review.gates import limit_gate, metric_gates
 from slipway.review.show import json_schema
 from slipway.review.verdict import Gate, conclude
 from slipway.settings_check import check_waivers
 
 TODAY = date(2026, 1, 15)
+
+
+def test_a_limit_that_is_missed_by_little_reads_as_missed() -> None:
+    found = {"f1": Measured(0.96999996, 0.9, 1.0, np.zeros(2))}
+    (missed,) = metric_gates({"f1": Bound(min=0.97)}, found)
+    assert missed.reason == "f1 on the holdout is 0.96999996 (0.9 to 1), expected ≥ 0.97"
+    over = limit_gate("size", "the size", "gates.budget.file_mb", 100.0004, 100.0)
+    assert (over.status, over.reason) == ("fail", "the size is 100.0004, expected ≤ 100")
+    assert "is 0.9712," in limit_gate("drop", "it", "x", 0.97123, 0.5).reason  # four digits do
 
 
 def gate(name: str, status: str) -> Gate:

@@ -1,16 +1,21 @@
 """Whole pull requests: pushed to a repository, run through the workflow's own steps, up to the comment and the gate."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from expression import Expression
 from fake_github import FakeGitHub, fake_github
-from workflow import Expression, Run, Runner
+from fake_osv import fake_osv
+from workflow import LOGINS, Run, Runner
 
-from helpers import git, slipway, write
+from helpers import ROOT, git, slipway, write
 
 pytestmark = pytest.mark.slow
 
@@ -45,21 +50,35 @@ class Project:
         return git(self.work, "rev-parse", "HEAD").strip()
 
     def pull_request(self, github: FakeGitHub, *, source: str = "o/r", token: str = TOKEN, **more: Any) -> Run:
-        """Run the workflow of a pull request of the topic branch."""
+        """Run the workflow of a pull request of the topic branch; `more` is for the runner."""
         sha = git(self.work, "rev-parse", "HEAD").strip()
         pull = github.add_pull(3, sha, source=source)
         context = {
-            "event": {"pull_request": pull},
+            "event": {"pull_request": pull, "repository": {"visibility": "public"}},
             "event_name": "pull_request",
             "repository": "o/r",
             "run_id": 7,
             "sha": sha,
             "ref": "refs/pull/3/merge",
             "base_ref": "main",
-            **more,
         }
-        runner = Runner(self.origin, self.folder / "run", context, token, SKIP, {"GITHUB_API_URL": github.url})
-        return runner("pull-request.yaml")
+        options = {"skip": SKIP, "environment": {"GITHUB_API_URL": github.url}} | more
+        return Runner(self.origin, self.folder / "run", context, token, **options)("pull-request.yaml")
+
+    def reproduce(self, github: FakeGitHub, commit: str, author: str) -> Run:
+        """Run the workflow of a comment that asks for a pull request of the topic branch to be reproduced."""
+        github.add_pull(3, commit)
+        github.permissions = {"writer": "write"}
+        said = {
+            "comment": {"body": "/reproduce", "user": {"login": author}},
+            "issue": {"number": 3, "pull_request": {"url": github.url}},
+        }
+        main = git(self.origin, "rev-parse", "main").strip()
+        context = {"event": said, "event_name": "issue_comment", "repository": "o/r", "run_id": 9, "sha": main}
+        for left in ("allowed", "reproduce"):
+            shutil.rmtree(self.folder / "run" / left, ignore_errors=True)
+        where = {"GITHUB_API_URL": github.url}
+        return Runner(self.origin, self.folder / "run", context, TOKEN, environment=where)("reproduce.yaml")
 
     @property
     def summary(self) -> str:
@@ -86,7 +105,8 @@ def test_a_good_change_is_green_and_one_comment_says_why(project, github):
     project.change("params.yaml", "strength: 1.0", "strength: 0.9")
     project.push()
     run = project.pull_request(github)
-    assert run.results == dict.fromkeys(("changes", "quality", "line", "gate"), "success"), run.printed("line")
+    assert set(run.results.values()) == {"success"}, run.printed("line")
+    assert {*run.results} == {"changes", "quality", "line", "dependencies", "gate"}
     assert "Running stage 'train'" in run.printed("line")  # no remote has the branch's model, and it was not run here
     (comment,) = github.comments
     assert comment["body"].startswith("### ✅ Pass")
@@ -100,10 +120,14 @@ def test_a_bad_change_is_red_and_the_comment_says_why(project, github):
     project.change("params.yaml", "strength: 1.0", "strength: 0.00001")
     project.push()
     run = project.pull_request(github)
-    assert run.results == {"changes": "success", "quality": "success", "line": "failure", "gate": "failure"}
+    assert [job for job, result in run.results.items() if result != "success"] == ["line", "gate"]
     assert github.comments[0]["body"].startswith("### ❌ Fail")
     assert project.verdict["verdict"] == "fail"
     assert "line: failure" in run.printed("gate")
+
+
+def unescaped(text: str) -> str:
+    return text.replace("\\", "").replace("\u200b", "")
 
 
 def test_a_lock_that_is_not_of_this_tree_is_red_and_says_what_mends_it(project, github):
@@ -113,6 +137,11 @@ def test_a_lock_that_is_not_of_this_tree_is_red_and_says_what_mends_it(project, 
     assert run.results["line"] == run.results["gate"] == "failure"
     assert "train: params.yaml:train.linear.strength" in run.printed("line").replace(" changed", "")
     assert "make repro" in run.printed("line")
+    (comment,) = github.comments
+    assert comment["body"].startswith("### ❌ Fail: `dvc.lock` does not belong to this tree")
+    assert "- **train**: params.yaml:train.linear.strength is 0.9, the run had 1.0" in unescaped(comment["body"])
+    assert "/reproduce" in comment["body"]
+    assert comment["body"].splitlines()[0] == project.summary.splitlines()[0]
 
 
 def test_a_fork_gets_the_summary_and_then_a_comment_that_is_rendered_here(project, github):
@@ -138,16 +167,7 @@ def test_a_fork_gets_the_summary_and_then_a_comment_that_is_rendered_here(projec
 def test_reproduce_runs_the_branch_and_commits_the_results_for_those_who_may_write(project, github, author, results):
     project.change("params.yaml", "strength: 1.0", "strength: 0.9")
     before = project.push(run=False)  # the lock is not of this tree: somebody has to run it
-    github.add_pull(3, before)
-    github.permissions = {"writer": "write"}
-    said = {
-        "comment": {"body": "/reproduce", "user": {"login": author}},
-        "issue": {"number": 3, "pull_request": {"url": github.url}},
-    }
-    main = git(project.work, "rev-parse", "main").strip()
-    context = {"event": said, "event_name": "issue_comment", "repository": "o/r", "run_id": 9, "sha": main}
-    runner = Runner(project.origin, project.folder / "run", context, TOKEN, environment={"GITHUB_API_URL": github.url})
-    run = runner("reproduce.yaml")
+    run = project.reproduce(github, before, author)
     assert run.results["reproduce"] == results, run.steps
     after = git(project.origin, "rev-parse", "topic").strip()
     if author == "reader":
@@ -160,12 +180,83 @@ def test_reproduce_runs_the_branch_and_commits_the_results_for_those_who_may_wri
     assert slipway(project.work, "lock").returncode == 0
 
 
+def test_of_two_branches_with_new_results_the_later_is_told_so_and_reproduce_merges_them(project, github):
+    project.change("params.yaml", "strength: 1.0", "strength: 0.9")
+    project.push()
+    git(project.work, "checkout", "-qb", "other", "main")
+    project.change("params.yaml", "max_iter: 1000", "max_iter: 900")
+    assert slipway(project.work, "repro").returncode == 0
+    git(project.work, "commit", "-qam", "another change")
+    git(project.work, "push", "-q", "origin", "other:main")
+    git(project.work, "fetch", "-q")
+    git(project.work, "checkout", "-q", "topic")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(project.work, "merge", "origin/main")
+    conflicts = git(project.work, "diff", "--name-only", "--diff-filter=U").split()
+    assert "dvc.lock" in conflicts
+    assert all(name == "dvc.lock" or name.startswith("reports/") for name in conflicts)
+    git(project.work, "merge", "--abort")
+    before = git(project.work, "rev-parse", "HEAD").strip()
+
+    # At home, by the line that the documentation has.
+    (line,) = re.findall(r"^git fetch && .*", (ROOT / "docs/github.md").read_text(), re.MULTILINE)
+    home = {**os.environ, "UV_NO_SYNC": "1", "EMAIL": "test@example.org"}
+    done = subprocess.run(["bash", "-c", line], cwd=project.work, env=home, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert slipway(project.work, "lock").returncode == 0
+    assert git(project.work, "rev-list", "--parents", "-1", "HEAD").count(" ") == 2
+    git(project.work, "reset", "-q", "--hard", before)
+
+    # At home, as `make hooks` has set up git.
+    git(project.work, "config", "merge.remade.driver", "true")
+    git(project.work, "merge", "-q", "--no-edit", "origin/main")
+    git(project.work, "push", "-q", "origin", "topic")
+    run = project.pull_request(github)
+    assert run.results["gate"] == "failure"
+    assert github.comments[0]["body"].startswith("### ❌ Fail: `dvc.lock` does not belong to this tree")
+    assert "- **train**: params.yaml:train.linear.max_iter is 900" in unescaped(github.comments[0]["body"])
+
+    # On GitHub, where there is no such merge.
+    git(project.work, "reset", "-q", "--hard", before)
+    git(project.work, "push", "-qf", "origin", "topic")
+    run = project.reproduce(github, before, "writer")
+    assert run.results["reproduce"] == "success", run.printed("reproduce")
+    assert "main is merged, with its results" in run.printed("reproduce")
+    git(project.work, "pull", "-q", "origin", "topic")
+    assert slipway(project.work, "lock").returncode == 0
+    assert git(project.work, "merge-base", "HEAD", "origin/main") == git(project.work, "rev-parse", "origin/main")
+    params = (project.work / "params.yaml").read_text()
+    assert "strength: 0.9" in params
+    assert "max_iter: 900" in params
+
+
+def test_every_night_the_default_branch_comes_out_of_its_raw_data_again_and_what_is_locked_is_looked_up(project):
+    (project.folder / "run/cache").rename(project.folder / "run/unused")
+    main = git(project.work, "rev-parse", "main").strip()
+    context = {"event": {"schedule": "17 3 * * *"}, "event_name": "schedule", "repository": "o/r", "sha": main}
+    with fake_osv({}) as (url, asked):
+        where = {"ARGS": f"--service-url={url}"}  # make takes it from there
+        runner = Runner(project.origin, project.folder / "run", context, TOKEN, environment=where)
+        run = runner("nightly.yaml")
+    assert run.results == {"rebuild": "success", "audit": "success"}, run.printed("rebuild") + run.printed("audit")
+    assert "come out of the raw data again" in run.printed("rebuild")
+    assert len(asked) > 100
+
+
 def test_documents_alone_are_green_without_running_the_line(project, github):
     write(project.work, "docs/why.md", "because\n")
     project.push(run=False)
     run = project.pull_request(github)
-    assert run.results == {"changes": "success", "quality": "success", "line": "skipped", "gate": "success"}
+    skipped = {"line": "skipped", "dependencies": "skipped"}
+    assert run.results == {"changes": "success", "quality": "success", **skipped, "gate": "success"}
     assert not github.calls
+
+
+def test_a_dependency_that_github_warns_of_is_red(project, github):
+    project.change("Makefile", "# What people", "# That which people")
+    project.push(run=False)
+    run = project.pull_request(github, failing=("actions/dependency-review-action",))
+    assert [job for job, result in run.results.items() if result != "success"] == ["dependencies", "gate"]
 
 
 def test_a_remote_that_is_down_is_borne_where_the_cache_has_the_data(project, github):
@@ -201,8 +292,41 @@ def test_a_base_branch_that_is_gone_is_said(project, github):
         ("a.b != 'x' || (c && a)", None),
         ("format('origin/{0}', a.b)", "origin/x"),
         ("a.missing.deeper || 'it''s'", "it's"),
+        ("fromJSON(d).e.f == 'x'", True),
+        ("fromJSON(d).missing || a.b", "x"),
     ],
 )
 def test_expressions_are_read_as_github_reads_them(text, expected):
-    values = {"a": {"b": "x"}, "c": None}
-    assert Expression(text, values, {"format": lambda text, *words: text.format(*words)}).value() == expected
+    values = {"a": {"b": "x"}, "c": None, "d": '{"e": {"f": "x"}}'}
+    functions = {"format": lambda text, *words: text.format(*words), "fromJSON": json.loads}
+    assert Expression(text, values, functions).value() == expected
+
+
+CLOUDS = {
+    "AWS_ROLE": "arn:aws:iam::123456789012:role/reader",
+    "GCP_PROVIDER": "projects/1/locations/global/workloadIdentityPools/github/providers/github",
+    "GCP_SERVICE_ACCOUNT": "reader@project.iam.gserviceaccount.com",
+    "AZURE_CLIENT": "client",
+    "AZURE_TENANT": "tenant",
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "variables", "logins"),
+    [
+        ("o/r", CLOUDS, [*LOGINS]),
+        ("o/r", {"AWS_ROLE": CLOUDS["AWS_ROLE"]}, [*LOGINS][:1]),
+        ("o/r", {}, []),
+        ("stranger/r", CLOUDS, []),
+    ],
+)
+def test_credentials_of_a_cloud_are_asked_for_where_variables_name_it_and_never_for_forks(
+    project, github, source, variables, logins
+):
+    project.change("Makefile", "# What people", "# That which people")
+    project.push(run=False)
+    commands = ("setup", "lint", "test-fast", "lock", "repro", "test-data test-model", "review", "comment")
+    skip = {f"make {command}": "what comes before is looked at" for command in commands}
+    run = project.pull_request(github, source=source, variables=variables, skip=skip)
+    assert run.results["line"] == "success"
+    assert [step.name for step in run.steps["line"] if step.name in LOGINS and step.result == "success"] == logins

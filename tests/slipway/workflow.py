@@ -1,7 +1,8 @@
 """Runs a workflow's jobs as GitHub would: expressions, outputs, conditions, and every `run:` step for real.
 
-What a `uses:` step does is stood in for here: checkout clones, the caches and artifacts are folders, and uv is there.
-An action that is not known here is an error, so a workflow cannot grow one that the tests pass over.
+An action of this repository runs step by step. What a foreign one does is stood in for here: checkout clones, the
+caches and artifacts are folders, and uv is there. One that is not known here is an error, so a workflow cannot grow an
+action that the tests pass over.
 """
 
 import json
@@ -15,82 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from expression import Expression
 from ruamel.yaml import YAML
 
 from helpers import ROOT, git
 
-TOKENS = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|[!(),]|-?\d+(?:\.\d+)?|[A-Za-z_][\w-]*(?:\.[\w-]+)*)")
-
-
-class Expression:
-    """An expression of GitHub's: literals, properties, `! && || == !=` and some functions.
-
-    Args:
-        text: Without `${{ }}`.
-        values: The contexts, such as `github` and `needs`.
-        functions: By name.
-    """
-
-    def __init__(self, text: str, values: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> None:
-        self._tokens = TOKENS.findall(text)
-        assert "".join(self._tokens) == re.sub(r"\s+(?=(?:[^']*'[^']*')*[^']*$)", "", text), text
-        self._values, self._functions, self._at = values, functions, 0
-
-    def value(self) -> Any:
-        found = self._any()
-        assert self._at == len(self._tokens), self._tokens
-        return found
-
-    def _next(self, *expected: str) -> bool:
-        if self._at < len(self._tokens) and self._tokens[self._at] in expected:
-            self._at += 1
-            return True
-        return False
-
-    def _any(self) -> Any:
-        found = self._all()
-        while self._next("||"):
-            other = self._all()
-            found = found or other
-        return found
-
-    def _all(self) -> Any:
-        found = self._equal()
-        while self._next("&&"):
-            other = self._equal()
-            found = found and other
-        return found
-
-    def _equal(self) -> Any:
-        found = self._one()
-        while self._at < len(self._tokens) and (sign := self._tokens[self._at]) in {"==", "!="}:
-            self._at += 1
-            other = self._one()
-            same = (found or "") == (other or "") if found is None or other is None else found == other
-            found = same if sign == "==" else not same
-        return found
-
-    def _one(self) -> Any:
-        if self._next("!"):
-            return not self._one()
-        if self._next("("):
-            found = self._any()
-            assert self._next(")")
-            return found
-        token = self._tokens[self._at]
-        self._at += 1
-        if token.startswith("'"):
-            return token[1:-1].replace("''", "'")
-        if self._next("("):
-            words = []
-            while not self._next(")"):
-                words.append(self._any())
-                self._next(",")
-            return self._functions[token](*words)
-        found = self._values
-        for step in token.split("."):
-            found = found.get(step) if isinstance(found, Mapping) else None
-        return found
+# What an installation needs on this machine, wherever packages come from.
+KEPT = re.compile(r"HOME|LANG|TMPDIR|(?i:https?_proxy|all_proxy)|(SSL|UV)_\w+")
+LOGINS = {  # to clouds, and what they cannot do without
+    "aws-actions/configure-aws-credentials": ("role-to-assume", "aws-region"),
+    "google-github-actions/auth": ("workload_identity_provider", "service_account"),
+    "azure/login": ("client-id", "tenant-id"),
+}
 
 
 @dataclass
@@ -126,6 +63,8 @@ class Runner:
         token: What `github.token` is.
         skip: Commands that are not run, with the reason why; they count as passed.
         environment: What every step has besides.
+        failing: Foreign actions that find something to refuse.
+        variables: The repository's, which the context `vars` holds.
     """
 
     origin: Path
@@ -134,6 +73,8 @@ class Runner:
     token: str
     skip: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    failing: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, name: str) -> Run:
         """Run all jobs of a workflow of this project, in the order in which they need each other."""
@@ -153,26 +94,49 @@ class Runner:
         if not self._holds(content.get("if"), values, fine=fine):
             run.results[job] = "skipped"
             return
-        workspace, result = self.folder / job, "success"
-        for step in content["steps"]:
-            if not self._holds(step.get("if"), values, fine=result == "success"):
-                run.steps[job].append(Step(step.get("run", step.get("uses")), "skipped"))
-                continue
-            done = self._step(step, workspace, values)
-            run.steps[job].append(done)
-            if "id" in step:
-                values["steps"][step["id"]] = {"outcome": done.result, "outputs": self._outputs()}
-            if done.result == "failure" and not step.get("continue-on-error"):
-                result = "failure"
+        result = self._steps(content["steps"], self.folder / job, values, run.steps[job])
         run.results[job] = result
         run.outputs[job] = {key: self._text(text, values) for key, text in content.get("outputs", {}).items()}
+
+    def _steps(
+        self, steps: list[dict[str, Any]], workspace: Path, values: dict[str, Any], done: list[Step], **more: str
+    ) -> str:
+        """Run steps in order, note what became of them, and give the result of all."""
+        result = "success"
+        for step in steps:
+            if not self._holds(step.get("if"), values, fine=result == "success"):
+                done.append(Step(step.get("run", step.get("uses")), "skipped"))
+                continue
+            if step.get("uses", "").startswith("./"):
+                outcome = self._local(step, workspace, values, done)
+            else:
+                done.append(self._step(step, workspace, values, more))
+                outcome = done[-1].result
+            if "id" in step:
+                values["steps"][step["id"]] = {"outcome": outcome, "outputs": self._outputs()}
+            if outcome == "failure" and not step.get("continue-on-error"):
+                result = "failure"
+        return result
+
+    def _local(self, step: dict[str, Any], workspace: Path, values: dict[str, Any], done: list[Step]) -> str:
+        """Run the steps of an action as the checked out revision has it; it sees its inputs, but no job and no vars."""
+        action = YAML(typ="safe").load((workspace / step["uses"] / "action.yaml").read_text(encoding="utf-8"))
+        assert action.keys() <= {"name", "description", "inputs", "runs"}  # no more is understood here
+        known = {name: entry.get("default", "") for name, entry in action.get("inputs", {}).items()}
+        given = {name: self._text(text, values) for name, text in step.get("with", {}).items()}
+        assert given.keys() <= known.keys()
+        inside = {name: values[name] for name in ("github", "runner", "env")} | {"steps": {}, "inputs": known | given}
+        steps = action["runs"]["steps"]
+        assert all(each.get("shell") == "bash" for each in steps if "run" in each)
+        # What it installs goes elsewhere: the environment that is shared must not become another clone's.
+        return self._steps(steps, workspace, inside, done, UV_PROJECT_ENVIRONMENT=str(self.folder / "environment"))
 
     def _values(self, needs: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
         (self.folder / "temp").mkdir(exist_ok=True)
         runner = {"os": "Linux", "temp": str(self.folder / "temp")}
         github = self.github | {"token": self.token}
         own = {"github": github, "needs": needs, "env": variables, "runner": runner}
-        return own | {"steps": {}, "inputs": {}, "vars": {}}
+        return own | {"steps": {}, "inputs": {}, "vars": self.variables}
 
     def _functions(self, *, fine: bool) -> dict[str, Callable[..., Any]]:
         return {
@@ -180,7 +144,8 @@ class Runner:
             "success": lambda: fine,
             "cancelled": lambda: False,
             "format": lambda text, *words: text.format(*words),
-            "toJSON": json.dumps,
+            "toJSON": lambda value: json.dumps(dict(value)),
+            "fromJSON": json.loads,
             "hashFiles": lambda *_: "hash",
         }
 
@@ -203,7 +168,7 @@ class Runner:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return dict(line.split("=", 1) for line in lines)
 
-    def _step(self, step: dict[str, Any], workspace: Path, values: dict[str, Any]) -> Step:
+    def _step(self, step: dict[str, Any], workspace: Path, values: dict[str, Any], more: Mapping[str, str]) -> Step:
         if "uses" in step:
             action = step["uses"].split("@")[0]
             options = {name: self._text(text, values) for name, text in step.get("with", {}).items()}
@@ -212,10 +177,11 @@ class Runner:
         assert "${{" not in command  # such text would be read by the shell
         if command in self.skip:
             return Step(command, "success", f"not run: {self.skip[command]}")
+        own = {name: self._text(text, values) for name, text in step.get("env", {}).items()}
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command],
             cwd=workspace,
-            env=self._environment({name: self._text(text, values) for name, text in step.get("env", {}).items()}),
+            env=self._environment(more | own),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -231,7 +197,7 @@ class Runner:
         given = {f"GITHUB_{name.upper()}": str(self.github.get(name) or "") for name in names}
         files = {"GITHUB_EVENT_PATH": event, "GITHUB_OUTPUT": self.folder / "output"}
         files |= {"GITHUB_STEP_SUMMARY": self.folder / "summary.md", "RUNNER_TEMP": self.folder / "temp"}
-        kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "UV_CACHE_DIR") if name in os.environ}
+        kept = {name: text for name, text in os.environ.items() if KEPT.fullmatch(name)}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         paths = {name: str(file) for name, file in files.items()}
         # Without a sync: the environment is shared, and another clone must not install itself into it.
@@ -263,6 +229,9 @@ class Runner:
                 shutil.copytree(artifacts / options["name"], options["path"])
             case "astral-sh/setup-uv":
                 assert (ROOT / ".venv").exists()
+            case "actions/dependency-review-action":
+                return "failure" if action in self.failing else "success"
             case _:
-                raise AssertionError(f"{action}: the tests do not know what this does")
+                assert action in LOGINS, f"{action}: the tests do not know what this does"
+                assert all(options[name] for name in LOGINS[action])
         return "success"

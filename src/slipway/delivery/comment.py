@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from slipway.delivery import lock
 from slipway.delivery.github import BOT, Event, GitHub, PullRequest, pull_request
 from slipway.errors import UserError
 from slipway.files import write_text
@@ -29,11 +30,23 @@ CML_TITLE = "Slipway"
 CML_WATERMARK = re.compile(rf'^!\[\]\(https://cml\.dev/watermark\.png#\w+ "CML watermark {CML_TITLE}"\)$', re.MULTILINE)
 CML_PAGE = 30  # comments; CML looks for its own among the first so many only
 LARGEST = 2**20  # bytes of a verdict
+STALE_SHOWN = 10  # reasons why a lock is stale
 STRANGER = (
     "> [!NOTE]\n> This comes from the run of a fork, whose code wrote it, and whose checks ran that code. Read what it "
     "changes in `.github/`, the `Makefile`, `src/slipway/` and `params.yaml` before you believe it.\n\n"
 )
 NO_REPORT = "### ❓ No verdict\n\nThe review did not get as far as a report; the log of the failed step says why.\n"
+STALE = """\
+### ❌ Fail: `dvc.lock` does not belong to this tree
+
+So nobody knows what the code of this branch would make, and nothing was judged:
+
+{problems}
+
+Two commands at home mend it, before a push: `make repro`, and `git commit -m "New results" dvc.lock reports`. On GitHub
+a comment that is `/reproduce` and nothing else does, of somebody who may write here; it first merges the branch that
+this one goes into, if that has got other results.
+"""
 
 
 def read_verdict(path: Path) -> Verdict:
@@ -71,22 +84,38 @@ def tell(path: Path) -> Told:
     Returns:
         Where it went.
     """
+    verdict = None
     try:
-        report, problem = as_markdown(read_verdict(path)), ""
+        verdict = read_verdict(path)
+        report, problem = as_markdown(verdict), ""
     except UserError as error:
-        report, problem = NO_REPORT, str(error)
+        report, problem = _without_verdict(), str(error)
     except Exception as error:  # whatever a stranger's verdict does to the rendering, the run goes on
         report, problem = NO_REPORT, f"{path}: cannot be rendered: {type(error).__name__}"
     where = [_summarise(report)] if "GITHUB_STEP_SUMMARY" in os.environ else []
     if os.environ.get("GITHUB_EVENT_NAME") not in ABOUT_PULL_REQUESTS:
         return Told(tuple(where), problem)
     try:
-        where.append(_comment(report))
+        where.append(_comment(report, verdict))
     except UserError as error:
         problem = f"{problem}; {error}" if problem else str(error)
         if where:
             _summarise(f"\nNot on the pull request: {escape(problem)}\n")
     return Told(tuple(where), problem)
+
+
+def _without_verdict() -> str:
+    """What to say where there is no verdict: that the lock is stale, if it is, and this is the tree that was run."""
+    if os.environ.get("GITHUB_EVENT_NAME") == "workflow_run":
+        return NO_REPORT
+    try:
+        problems = lock.check()
+    except UserError:
+        return NO_REPORT
+    lines = [f"- **{escape(each.stage or each.path)}**: {escape(each.message)}" for each in problems[:STALE_SHOWN]]
+    if len(problems) > STALE_SHOWN:
+        lines.append(f"- and {len(problems) - STALE_SHOWN} more")
+    return STALE.format(problems="\n".join(lines)) if problems else NO_REPORT
 
 
 def _summarise(text: str) -> str:
@@ -95,7 +124,7 @@ def _summarise(text: str) -> str:
     return "the job's summary"
 
 
-def _comment(report: str) -> str:
+def _comment(report: str, verdict: Verdict | None) -> str:
     """Write the comment, or write it anew in its place; say which.
 
     Raises:
@@ -107,12 +136,14 @@ def _comment(report: str) -> str:
         raise UserError("GITHUB_TOKEN is not set, so there is no comment")
     github = GitHub(event.repository, token)
     try:
-        pull = pull_request(event, github)
+        pull = pull_request(event, github, verdict.base.revision if verdict else "")
         if not pull.own and event.name != "workflow_run":
             raise UserError("the pull request comes from a fork, whose run may not comment; comment.yaml does")
         now = github.call("GET", f"pulls/{pull.number}")["head"]["sha"]
         if now != pull.head:
             raise UserError(f"{pull.head[:9]} is no longer the head of #{pull.number}; {now[:9]} is reviewed by itself")
+        if verdict and verdict.candidate.commit != pull.head:
+            raise UserError(f"the verdict is of another commit than {pull.head[:9]}, the head of #{pull.number}")
         if not pull.own:
             report = STRANGER + report
         return _write(github, pull, f"{report}\n{MARKER.format(run=event.run, head=pull.head)}\n", event.run)
@@ -120,11 +151,17 @@ def _comment(report: str) -> str:
         raise UserError(f"the event or GitHub's answer is not as expected: {type(error).__name__} {error}") from None
 
 
-def _write(github: GitHub, pull: PullRequest, body: str, run: int) -> str:
+def own_comment(github: GitHub, number: int) -> tuple[int, dict[str, Any] | None]:
+    """Our comment on a pull request, if there is one, and its place among all."""
     place, ours = 0, None
-    for number, comment in enumerate(github.pages(f"issues/{pull.number}/comments")):
+    for at, comment in enumerate(github.pages(f"issues/{number}/comments")):
         if (comment.get("user") or {}).get("login") == BOT and MARKED.search(comment.get("body") or ""):
-            place, ours = number, comment
+            place, ours = at, comment
+    return place, ours
+
+
+def _write(github: GitHub, pull: PullRequest, body: str, run: int) -> str:
+    place, ours = own_comment(github, pull.number)
     found = MARKED.search(ours["body"]) if ours else None
     if found and int(found[1]) > run:
         raise UserError(f"a newer run has commented on #{pull.number}")

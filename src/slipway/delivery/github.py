@@ -103,24 +103,36 @@ class GitHub:
                 return
 
 
-def pull_request(event: Event, github: GitHub) -> PullRequest:
+def pull_request(event: Event, github: GitHub, base: str = "") -> PullRequest:
     """The pull request that an event is about.
 
     After another workflow's run it is looked up by the head of that run: what an artifact says of it is a stranger's.
 
+    Args:
+        event: What happened.
+        github: Where to look.
+        base: What the run compared with. It is the artifact's word, but can only choose among pull requests of the same
+            commit of the same branch, which go into different ones.
+
     Raises:
-        UserError: It is about none, or its head has moved on.
+        UserError: It is about none, its head has moved on, or there are several.
     """
     if "pull_request" in event.payload:
-        found = event.payload["pull_request"]
-        return pull_request_of(found, event.repository)
+        return pull_request_of(event.payload["pull_request"], event.repository)
     if event.name == "workflow_run":
         run = event.payload["workflow_run"]
         owner, branch = run["head_repository"]["owner"]["login"], run["head_branch"]
-        for found in github.pages("pulls", state="open", head=f"{owner}:{branch}"):
-            if found["head"]["sha"] == run["head_sha"]:
-                return pull_request_of(found, event.repository)
-        raise UserError(f"no open pull request has {run['head_sha'][:9]} at its head; it was closed or has moved on")
+        pulls = github.pages("pulls", state="open", head=f"{owner}:{branch}")
+        found = [pull for pull in pulls if pull["head"]["sha"] == run["head_sha"]]
+        if not found:
+            raise UserError(
+                f"no open pull request has {run['head_sha'][:9]} at its head; it was closed or has moved on"
+            )
+        if len(found) > 1:
+            found = [pull for pull in found if f"origin/{pull['base']['ref']}" == base]
+        if len(found) != 1:
+            raise UserError(f"several pull requests have {run['head_sha'][:9]} at their head; the verdict fits none")
+        return pull_request_of(found[0], event.repository)
     raise UserError(f"the event {event.name!r} is about no pull request")
 
 

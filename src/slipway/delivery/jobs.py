@@ -1,4 +1,4 @@
-"""What a pull request's workflow asks first and last: does the pipeline have to run, and did all run that had to?
+"""What a pull request's workflow asks first and last: which jobs have to run, and did all run that had to?
 
 `python3 jobs.py changed` and `python3 jobs.py gate` need Python alone, so that neither job installs anything.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 DOCUMENTS = ("*.md", "docs/*.png", "docs/*.svg", "LICENSE", ".github/ISSUE_TEMPLATE/*.yml", ".github/CODEOWNERS")
 ALWAYS = ("changes", "quality")  # jobs that every pull request needs
-UNLESS_DOCUMENTS = ("line",)
+DEPENDING = ("line", "dependencies")  # jobs that run where the job `changes` says so, in outputs of the same names
 
 
 def changed() -> bool:
@@ -38,19 +38,38 @@ def changed() -> bool:
     return not names or not all(any(fnmatch.fnmatch(name, pattern) for pattern in DOCUMENTS) for name in names)
 
 
+def jobs() -> dict[str, bool]:
+    """Which of the jobs have to run that not every change needs."""
+    line = changed()
+    return {"line": line, "dependencies": line and _is_reviewed()}
+
+
+def _is_reviewed() -> bool:
+    """Whether GitHub can hold the change's dependencies against the base's: in pull requests, where it has their graph.
+
+    It has in public repositories, and in private ones with GitHub Code Security.
+    """
+    try:
+        event = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
+    except (LookupError, OSError, ValueError):
+        return False
+    public = (event.get("repository") or {}).get("visibility") == "public"
+    return "pull_request" in event and (public or os.environ.get("CODE_SECURITY") == "true")
+
+
 def missing(needs: object) -> list[str]:
     """What stands against a merge, of the results of the jobs before, as GitHub gives them.
 
-    Everything had to succeed; only what the documents of a pull request cannot break may have been left out.
+    Everything had to succeed; only what the job `changes` said need not run may have been left out.
     """
-    if not isinstance(needs, dict) or not {*ALWAYS, *UNLESS_DOCUMENTS} <= set(needs):
-        return [f"the workflow does not say how {', '.join((*ALWAYS, *UNLESS_DOCUMENTS))} went"]
+    if not isinstance(needs, dict) or not {*ALWAYS, *DEPENDING} <= set(needs):
+        return [f"the workflow does not say how {', '.join((*ALWAYS, *DEPENDING))} went"]
     outputs = needs["changes"].get("outputs") or {}
-    skippable = outputs.get("line") == "false"
+    skippable = [name for name in DEPENDING if outputs.get(name) == "false"]
     found = []
     for name, job in needs.items():
         result = job.get("result")
-        if result == "success" or (result == "skipped" and skippable and name in UNLESS_DOCUMENTS):
+        if result == "success" or (result == "skipped" and name in skippable):
             continue
         found.append(f"{name}: {result}")
     return found
@@ -59,11 +78,11 @@ def missing(needs: object) -> list[str]:
 def main(verb: str) -> int:
     """Answer one of the two questions; the exit code is that of the job."""
     if verb == "changed":
-        line = f"line={'true' if changed() else 'false'}"
-        print(line)  # noqa: T201
+        lines = "\n".join(f"{name}={'true' if needed else 'false'}" for name, needed in jobs().items())
+        print(lines)  # noqa: T201
         if path := os.environ.get("GITHUB_OUTPUT"):
             with Path(path).open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
+                file.write(f"{lines}\n")
         return 0
     try:
         needs = json.loads(os.environ.get("NEEDS", ""))

@@ -15,15 +15,18 @@ from slipway.errors import UserError
 COMMAND = "/reproduce"
 # Without hooks, which the pipeline's code could have planted to see the token.
 GIT = ("git", "-c", "core.hooksPath=/dev/null")
+AS_BOT = ("-c", f"user.name={BOT}", "-c", f"user.email=41898282+{BOT}@users.noreply.github.com")
+OURS = ("-c", "merge.remade.driver=true")  # what .gitattributes calls so stays as this side has it
 WRITERS = {"admin", "maintain", "write"}
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A branch of this repository, and the commit that it was at when somebody asked."""
+    """A branch of this repository, the commit that it was at when somebody asked, and the branch that it goes into."""
 
     name: str
     commit: str
+    base: str
 
 
 def allow() -> Branch:
@@ -47,7 +50,7 @@ def allow() -> Branch:
         pull = github.call("GET", f"pulls/{number}")
         if not pull_request_of(pull, event.repository).own:
             raise UserError(f"#{number} comes from a fork; its code is not run with the right to write")
-        return Branch(str(pull["head"]["ref"]), str(pull["head"]["sha"]))
+        return Branch(str(pull["head"]["ref"]), str(pull["head"]["sha"]), str(pull["base"]["ref"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"the event or GitHub's answer is not as expected: {type(error).__name__} {error}") from None
 
@@ -55,24 +58,52 @@ def allow() -> Branch:
 def write_outputs(branch: Branch) -> None:
     """Hand the branch to the steps after this one."""
     if path := os.environ.get("GITHUB_OUTPUT"):
-        if "\n" in branch.name + branch.commit:
+        if "\n" in branch.name + branch.commit + branch.base:
             raise UserError("the branch has a name of several lines")
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"branch={branch.name}\ncommit={branch.commit}\n")
+            file.write(f"branch={branch.name}\ncommit={branch.commit}\nbase={branch.base}\n")
+
+
+def join(base: str) -> str:
+    """Merge the branch that this one goes into where that has got other results, and say what was done.
+
+    Of what a run makes this side's stays where both have changed it; the run after this makes it anew.
+
+    Raises:
+        UserError: There is no such branch, or both sides have changed the same lines of something else.
+    """
+    theirs = f"refs/remotes/origin/{base}"
+    fork = _do(["git", "merge-base", "HEAD", theirs])
+    if fork.returncode:
+        raise UserError(f"{base}: origin has no such branch, or none that this one has begun from")
+    unchanged = ["git", "diff", "--quiet", fork.stdout.strip(), theirs, "--", str(layout.LOCK)]
+    if _do(unchanged).returncode == 0:
+        return f"{base} has the results that this branch began from"
+    merge = [*GIT, *AS_BOT, *OURS, "merge", "--quiet", "--no-edit", "-m", f"Merge {base} and its results", theirs]
+    done = _do(merge)
+    if done.returncode:
+        names = _do(["git", "diff", "--name-only", "--diff-filter=U"]).stdout.split()
+        _do([*GIT, "merge", "--abort"])
+        what = f"both have changed {', '.join(names)}" if names else done.stderr.strip()[-200:]
+        raise UserError(f"{base} cannot be merged into this branch by itself: {what}; merge it at home")
+    return f"{base} is merged, with its results"
 
 
 def publish(branch: str, message: str) -> str:
     """Push what the pipeline made to DVC's remote, then `dvc.lock` and the reports to a branch, and say what was done.
 
     Raises:
-        UserError: A push failed; the branch may have moved on.
+        UserError: There is no such branch, as where a tag was run; or a push failed: the branch may have moved on.
     """
+    known = ["git", "ls-remote", "--exit-code", "origin", f"refs/heads/{branch}"]
+    if _do(known, _authorization()).returncode == 2:
+        raise UserError(f"{branch}: origin has no branch of this name, so the results have nowhere to go; run a branch")
     _run([sys.executable, "-m", "dvc", "push", "--quiet"], "the results could not be pushed to DVC's remote")
     _run(["git", "add", "--", str(layout.LOCK), str(layout.REPORTS)], "the results cannot be added")
-    if subprocess.run(["git", "diff", "--cached", "--quiet"], check=False).returncode == 0:  # noqa: S607
+    if _do(["git", "diff", "--cached", "--quiet"]).returncode:
+        _run([*GIT, *AS_BOT, "commit", "--quiet", "--message", message], "the results cannot be committed")
+    elif _do(["git", "merge-base", "--is-ancestor", "HEAD", f"refs/remotes/origin/{branch}"]).returncode == 0:
         return "nothing changed, so nothing was committed"
-    bot = ["-c", f"user.name={BOT}", "-c", f"user.email=41898282+{BOT}@users.noreply.github.com"]
-    _run([*GIT, *bot, "commit", "--quiet", "--message", message], "the results cannot be committed")
     moved = f"{branch} could not be pushed; if it has moved on, ask again"
     _run([*GIT, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}"], moved, _authorization())
     return f"dvc.lock and the reports are on {branch}"
@@ -89,8 +120,12 @@ def _authorization() -> dict[str, str]:
 
 
 def _run(command: list[str], problem: str, environment: Mapping[str, str] | None = None) -> None:
-    environment = os.environ | (environment or {})
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
+    done = _do(command, environment)
     if done.returncode:
         said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["it said nothing"]
         raise UserError(f"{problem}: {said[-1][:200]}")
+
+
+def _do(command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | (environment or {})
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603

@@ -10,9 +10,10 @@ from slipway.files import read_report, scratch_folder, undamaged, write_text
 from slipway.params import load_params
 from slipway.predictor import Predictor
 from slipway.review.base import Base, NoModelError, base_model, digest, find_base, git_text
-from slipway.review.candidate import data_hash, refuse_foreign
+from slipway.review.candidate import refuse_foreign
 from slipway.review.show import VERDICT
 from slipway.service.release import FALLBACK, MODEL, RELEASE, Metric, Release, load_golden, prove
+from slipway.settings import data_hash
 
 
 def ship(folder: Path = layout.RELEASE, fallback: str | None = None) -> Release:
@@ -43,7 +44,7 @@ def ship(folder: Path = layout.RELEASE, fallback: str | None = None) -> Release:
             commit=commit,
             dirty=dirty,
             created=git_text("show", "-s", "--format=%cI", "HEAD"),
-            data=data_hash(layout.DATA_DVC.read_bytes()) if layout.DATA_DVC.exists() else None,
+            data=data_hash(),
             lock=digest(layout.LOCK.read_bytes()),
             rows=_rows(),
             metrics=_metrics(),

@@ -1,6 +1,5 @@
 """The base of a review: which commit it is, what git holds of it, and its model file from DVC or made again."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from slipway import layout
 from slipway.errors import UserError
 from slipway.files import console, printable, scratch_folder
 from slipway.settings import load
-from slipway.tools import find_uv
+from slipway.tools import find_uv, own_environment
 
 WORKSHOP = Path(".dvc/tmp/review")  # on the project's own disk, ignored by git and DVC
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -232,7 +231,7 @@ def _reproduce(base: Base, stage: str, tree: Path, target: Path) -> None:
                 [uv, "run", "--frozen", "dvc", "cache", "dir", "--local", cache],
                 [uv, "run", "--frozen", "dvc", "repro", "--pull", stage],
             ):
-                done = subprocess.run(command, cwd=tree, env=_environment(), capture_output=True, check=False)  # noqa: S603
+                done = subprocess.run(command, cwd=tree, env=own_environment(), capture_output=True, check=False)  # noqa: S603
                 if done.returncode:
                     raise NoModelError(
                         f"the model of {base.commit[:9]} is in no cache or remote, and making it again failed: "
@@ -250,12 +249,6 @@ def _cache() -> str:
 
     with Repo() as project:
         return str(project.cache.local.path)
-
-
-def _environment() -> dict[str, str]:
-    """Our environment without what ties it to this project's virtual environment and tracking server."""
-    own = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME", "MLFLOW_TRACKING_URI", "DVC_ROOT"}
-    return {name: value for name, value in os.environ.items() if name not in own and not name.startswith("GIT_")}
 
 
 def digest(content: bytes | None) -> str | None:

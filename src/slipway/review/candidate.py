@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy.typing as npt
 import polars as pl
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from slipway import layout
 from slipway.delivery.gittree import path_hash
@@ -20,7 +18,7 @@ from slipway.review.base import digest, git_text
 from slipway.review.compare import score
 from slipway.review.verdict import Side
 from slipway.schema import Schema, load_schema
-from slipway.settings import read_yaml
+from slipway.settings import data_hash, read_yaml
 from slipway.settings_check import check_settings
 
 
@@ -59,18 +57,10 @@ def load_candidate() -> Candidate:
         dirty=bool(git_text("status", "--porcelain", "--untracked-files=no")),
         source="workspace",
         model=predictor.signature.model.sha256 if predictor.signature.model else None,
-        data=data_hash(layout.DATA_DVC.read_bytes()) if layout.DATA_DVC.exists() else None,
+        data=data_hash(),
         lock=digest(layout.LOCK.read_bytes()),
     )
     return Candidate(params, schema, predictor, holdout, truth, prediction, side)
-
-
-def data_hash(content: bytes | None) -> str | None:
-    """The hash of the data in a `data.dvc`; None if there is none in it."""
-    try:
-        return str(YAML(typ="safe").load((content or b"").decode())["outs"][0]["md5"])
-    except (YAMLError, LookupError, TypeError, ValueError):
-        return None
 
 
 def refuse_foreign(path: Path) -> None:

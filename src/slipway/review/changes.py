@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from slipway.errors import UserError
 from slipway.files import scratch_folder
 from slipway.params import Params
 from slipway.review.base import WORKSHOP, Base, changed_files, fetch
-from slipway.review.candidate import Candidate, data_hash
+from slipway.review.candidate import Candidate
 from slipway.review.verdict import Change, ChangedFile, Changes, Rows
 from slipway.schema import Column, Schema
+from slipway.settings import flat, pinned
 from slipway.split import row_key
 
-RULES = ("gates.", "suites.", "evaluate.", "export.tolerance", "sensitive")  # settings that decide what is good enough
+RULES = ("gates.", "suites.", "evaluate.", "split.", "export.tolerance", "sensitive")  # decide what is good enough
 LOCKFILES = (Path("uv.lock"), Path("src/slipway/suites/environment/uv.lock"))
 
 
@@ -39,30 +40,21 @@ def find_changes(base: Base, candidate: Candidate) -> Changes:
     )
 
 
-def _differ(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def _differ(
+    old: Mapping[str, Any], new: Mapping[str, Any], is_rule: Callable[[str], bool] = lambda name: name.startswith(RULES)
+) -> Iterator[Change]:
     for name in [*old, *(name for name in new if name not in old)]:
         before, after = (_json(side[name]) if name in side else None for side in (old, new))
         if before != after:
-            yield Change(name=name, base=before, candidate=after, rule=name.startswith(RULES))
+            yield Change(name=name, base=before, candidate=after, rule=is_rule(name))
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested mapping as one of dotted keys; what is not set is left out."""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def _dump(model: BaseModel) -> dict[str, Any]:
-    return _flat(model.model_dump(mode="json", by_alias=True))
+    return flat(model.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def _settings(base: Base, params: Params, notes: list[str]) -> Iterator[Change]:
@@ -86,9 +78,14 @@ def _columns(base: Base, schema: Schema, notes: list[str]) -> Iterator[Change]:
     except UserError as error:
         notes.append(f"contract: {error}")
         return
-    yield from _differ(*({name: _said(column) for name, column in side.columns.items()} for side in (old, schema)))
-    rest = [_flat(side.model_dump(mode="json", exclude={"columns"}, exclude_none=True)) for side in (old, schema)]
-    yield from _differ(*rest)
+    said, now = ({name: _said(column) for name, column in side.columns.items()} for side in (old, schema))
+    directions = [{name: column.get("monotonic") for name, column in side.items()} for side in (said, now)]
+    # `monotonic` is a test of the model; what else a contract says of a column decides what the data is.
+    yield from _differ(said, now, lambda name: directions[0].get(name) != directions[1].get(name))
+    rest, current = (
+        flat(side.model_dump(mode="json", exclude={"columns"}, exclude_none=True)) for side in (old, schema)
+    )
+    yield from _differ(rest, current)
 
 
 def _said(column: Column) -> dict[str, Any]:
@@ -96,7 +93,7 @@ def _said(column: Column) -> dict[str, Any]:
 
 
 def _rows(base: Base, candidate: Candidate, notes: list[str]) -> Rows | None:
-    old_hash = data_hash(base.read(layout.DATA_DVC))
+    old_hash = pinned(base.read(layout.DATA_DVC))
     if old_hash is None or old_hash == candidate.side.data:
         return None
     try:
@@ -185,7 +182,7 @@ def _packages(base: Base, notes: list[str]) -> Iterator[Change]:
         except (UserError, OSError, ValueError, LookupError, TypeError) as error:
             notes.append(f"dependencies: {path}: {error}")
             continue
-        yield from _differ(old, new)
+        yield from _differ(old, new, lambda _: False)
 
 
 def _versions(content: bytes | None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from slipway.metrics import HIGHER_IS_BETTER, METRICS
 from slipway.params import Bound, Gates
 from slipway.predictor import Predictor
 from slipway.review.compare import Measured
+from slipway.review.numbers import digits_apart
 from slipway.review.verdict import Difference, Gate, Status
 from slipway.signature import GOLDEN
 from slipway.suites import Status as CheckStatus
@@ -41,7 +42,8 @@ def _against_bound(name: str, what: str, bound: Bound, measured: Measured | None
         reason = f"{what} is undefined: too few rows, or one class only"
         return Gate(name=name, status="undecided", reason=reason, parameter=parameter, limit=limit)
     status: Status = "pass" if bound.holds(measured.value) else "fail"
-    reason = f"{what} is {_text(measured.value)} ({_text(measured.low)} to {_text(measured.high)}), expected {bound}"
+    ends = f"{_text(measured.low)} to {_text(measured.high)}"
+    reason = f"{what} is {_text(measured.value, limit=limit)} ({ends}), expected {bound}"
     return Gate(name=name, status=status, reason=reason, parameter=parameter, limit=limit, **_numbers(measured))
 
 
@@ -133,7 +135,7 @@ def _ceiling(name: str, what: str, parameter: str, limit: float, measured: Measu
     status: Status = "pass" if measured.value <= limit else "fail" if measured.low > limit else "undecided"
     unsure = "; so few rows cannot tell whether it is above" if status == "undecided" else ""
     ends = f"{_text(measured.low)} to {_text(measured.high)}"
-    reason = f"{what} is {_text(measured.value)} ({ends}), expected ≤ {_text(limit)}{where}{unsure}"
+    reason = f"{what} is {_text(measured.value, limit=limit)} ({ends}), expected ≤ {_text(limit)}{where}{unsure}"
     return Gate(name=name, status=status, reason=reason, parameter=parameter, limit=limit, **_numbers(measured))
 
 
@@ -160,7 +162,7 @@ def drift_gate(found: Mapping[str, tuple[float, float]], limit: float) -> Gate:
 def limit_gate(name: str, what: str, parameter: str, value: float, limit: float) -> Gate:
     """Something measured that must not exceed a limit."""
     status: Status = "pass" if value <= limit else "fail"
-    reason = f"{what} is {_text(value)}, expected ≤ {_text(limit)}"
+    reason = f"{what} is {_text(value, limit=limit)}, expected ≤ {_text(limit)}"
     return Gate(name=name, status=status, reason=reason, parameter=parameter, value=value, limit=limit)
 
 
@@ -177,10 +179,12 @@ def not_applicable(name: str, parameter: str, why: str) -> Gate:
     return Gate(name=name, status="not applicable", reason=why, parameter=parameter)
 
 
-def _text(value: float | None, *, sign: bool = False) -> str:
+def _text(value: float | None, *, sign: bool = False, limit: float | None = None) -> str:
+    """A number in four digits, or in as many as tell it from the limit that it is held to."""
     if value is None:
         return "undefined"
-    text = f"{value:.1e}" if 0 < abs(value) < 1e-5 else number_text(value, 4)
+    digits = 4 if limit is None else digits_apart(value, limit, 4)
+    text = f"{value:.{max(digits - 3, 1)}e}" if 0 < abs(value) < 1e-5 else number_text(value, digits)
     return f"+{text}" if sign and value >= 0 else text
 
 

@@ -15,14 +15,14 @@ from slipway.params import Split
 from slipway.predictor import Predictor
 from slipway.review import gates
 from slipway.review.base import Base, NoModelError, base_model, digest, find_base
-from slipway.review.candidate import Candidate, data_hash, load_candidate
+from slipway.review.candidate import Candidate, load_candidate
 from slipway.review.changes import find_changes
 from slipway.review.compare import score
 from slipway.review.curve import curve_of
 from slipway.review.judge import Opponent, judge
 from slipway.review.verdict import LastRun, Side, Verdict, conclude
 from slipway.schema import Schema
-from slipway.settings import describe, read_yaml
+from slipway.settings import describe, pinned, read_yaml
 from slipway.signature import Signature
 
 
@@ -51,7 +51,7 @@ def review(revision: str | None = None, *, into: str | None = None, reproduce: b
     settings = candidate.params.gates
     now = datetime.now(UTC)
     every, verdict, reason = conclude(tuple(judged), settings.waivers, settings.on_undecided, now.date())
-    if rules := [change.name for change in changes.settings if change.rule]:
+    if rules := [change.name for change in changes.rules]:
         reason += gates.listed("judged by other rules than the base: ", rules)
     return Verdict(
         verdict=verdict,
@@ -88,7 +88,7 @@ def _side(base: Base, source: str, note: str = "", signature: Signature | None =
             "source": source,
             "note": note,
             "model": signature.model.sha256 if signature and signature.model else None,
-            "data": data_hash(base.read(layout.DATA_DVC)),
+            "data": pinned(base.read(layout.DATA_DVC)),
             "lock": digest(base.read(Path("dvc.lock"))),
         }
     )

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from slipway import layout
 from slipway.files import printable, write_json, write_text
 from slipway.review.base import Base
 from slipway.review.verdict import Comparison, Verdict
@@ -14,7 +15,7 @@ from slipway.summary import screen
 from slipway.values import number_text
 
 EXIT = {"pass": 0, "fail": 1, "undecided": 2}
-VERDICT, REPORT, PAGE = "verdict.json", "review.md", "review.html"
+VERDICT, REPORT, PAGE = layout.REVIEW
 SCHEMA = Path("docs/verdict.schema.json")
 STYLES = {"pass": "green", "fail": "bold red", "undecided": "yellow", "not applicable": "dim", "waived": "yellow"}
 
@@ -56,10 +57,9 @@ def _print(console: Console, verdict: Verdict) -> None:
             reason += f"; waived until {gate.waiver.until}: {gate.waiver.reason}"
         table.add_row(printable(gate.name), status, printable(reason), style=STYLES[status])
     console.print(table)
-    for change in verdict.changes.settings:
-        if change.rule:
-            said = f"other rule: {change.name}: {change.base or 'not set'} -> {change.candidate or 'not set'}"
-            console.print(printable(said), style=STYLES["undecided"])
+    for change in verdict.changes.rules:
+        said = f"other rule: {change.name}: {change.base or 'not set'} -> {change.candidate or 'not set'}"
+        console.print(printable(said), style=STYLES["undecided"])
     console.print(
         f"\nbase: {printable(verdict.base.revision)} {verdict.base.commit[:9]}, "
         f"{printable(verdict.base.note or verdict.base.source)}"

@@ -6,6 +6,7 @@ Within one `version` keys are only added, so a reader of today understands the f
 from datetime import date
 from typing import Literal
 
+from slipway import layout
 from slipway.params import Waiver
 from slipway.settings import Frozen
 
@@ -128,6 +129,12 @@ class Changes(Frozen):
     files: tuple[ChangedFile, ...] = ()
     packages: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def rules(self) -> tuple[Change, ...]:
+        """What decides what is good enough, of the settings and of the contract."""
+        contract = [each.model_copy(update={"name": f"{layout.SCHEMA.name}: {each.name}"}) for each in self.columns]
+        return tuple(change for change in (*self.settings, *contract) if change.rule)
 
 
 class Curve(Frozen):

@@ -4,13 +4,14 @@ While the model fails, the release before answers, if it was shipped along, and 
 looking at any row: the shares of the classes, or the mean.
 """
 
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 from circuitbreaker import CircuitBreaker
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from slipway.predictor import Matrix, Prediction, Predictor, interpret
+from slipway.predictor import Matrix, Prediction, Predictor, Values, interpret
 from slipway.service.logs import note, reason, trouble
 from slipway.service.metrics import Metrics
 from slipway.service.reading import Request
@@ -105,7 +106,7 @@ class Answering:
     @staticmethod
     def _run(model: Predictor, matrix: Matrix) -> Prediction:
         prediction = model.predict_matrix(matrix)
-        if len(prediction.values) != len(matrix) or not np.isfinite(prediction.values).all():
+        if len(prediction.values) != len(matrix) or not _is_finite(prediction.values):
             raise BrokenAnswerError("the model's answer is not finite, or not one for each row")
         return prediction
 
@@ -113,7 +114,7 @@ class Answering:
         if self._previous is not None:
             try:
                 prediction = self._previous.predict(request.table.by_name())
-                if np.isfinite(prediction.values).all():
+                if _is_finite(prediction.values):
                     self.metrics.fell_back("previous")
                     return prediction, "previous"
             except Exception as error:  # there is still the prior
@@ -121,3 +122,8 @@ class Answering:
         self.metrics.fell_back("prior")
         prior = np.asarray(self.signature.prior, np.float64)
         return interpret(self.signature, np.tile(prior, (request.rows, 1))), "prior"
+
+
+def _is_finite(values: Values) -> bool:
+    # A sum is not, if any of its parts is not; a sum that overflows is looked at again.
+    return isfinite(values.sum()) or bool(np.isfinite(values).all())

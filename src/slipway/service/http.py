@@ -10,8 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 from slipway.service.logs import note, reason, trouble
 from slipway.service.metrics import PATHS
@@ -47,7 +47,7 @@ class Door:
         started, serving = time.perf_counter(), self._serving()
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if REQUEST_ID.match(given) else uuid4().hex
+        request_id = given.decode() if REQUEST_ID.match(given) else token_hex(16)
         kind, rows = PROBLEM, 0
         extra: tuple[tuple[bytes, bytes], ...] = ()
         try:

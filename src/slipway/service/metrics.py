@@ -80,6 +80,8 @@ class Metrics:
         if self._numbers is not None:
             for value in prediction.values.tolist():
                 self._numbers.observe(value)
+        elif prediction.labels is not None and len(prediction.labels) == 1:
+            self._classes[prediction.labels[0]].inc()
         elif prediction.labels is not None:
             found = np.bincount(prediction.labels, minlength=len(self._classes))
             for code in np.flatnonzero(found):

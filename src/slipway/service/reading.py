@@ -5,10 +5,11 @@ of each fault which row, which field, what was got and what is allowed.
 """
 
 import re
+import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from slipway.service.fields import Counts, Field
 from slipway.service.problems import MOST, Fault, Refused, shown
 from slipway.signature import Signature
 
+BATCH = re.compile(rb'\s*\{\s*"columns"\s*:\s*\{')
 RECORDS, COLUMNS = "records", "columns"
 UNTYPED = re.compile(r'["\\\x00-\x1f]')  # in the name of a field, where msgspec's structures cannot have it
 
@@ -56,13 +58,23 @@ class Table:
 
     def numbers(self, places: list[int]) -> Values:
         """The values of k fields that are numbers, shape (k, n), NaN where one is null."""
-        if self._rows is None or self._columns is not None or len(places) < len(self.names):
-            return np.array([self.columns[place] for place in places], np.float64)
-        try:
-            flat = np.fromiter(chain.from_iterable(self._rows), np.float64, len(self._rows) * len(places))
-        except TypeError:  # a null among them
-            return np.array(self._rows, np.float64).T
-        return flat.reshape(len(self._rows), -1).T
+        if self._rows is not None and len(places) == len(self.names):
+            return _packed(self._rows, len(places)).T
+        return _packed([self.columns[place] for place in places], len(self))
+
+
+def _packed(lists: Sequence[Sequence[Any]], width: int) -> Values:
+    """Equally long lists of numbers as a matrix, a null becoming NaN.
+
+    `struct` takes a third of NumPy's time, and is not able to take a null.
+    """
+    whole, pack = bytearray(8 * width * len(lists)), struct.Struct(f"{width}d").pack_into
+    try:
+        for place, values in enumerate(lists):
+            pack(whole, 8 * width * place, *values)
+    except struct.error:
+        return np.array(lists, np.float64)
+    return np.frombuffer(whole).reshape(len(lists), width)
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,9 @@ class Reader:
         return self._checked(table)
 
     def _decoded(self, body: bytes) -> Table:
+        if self._typed is not None and BATCH.match(body):  # read once, not first for its one key
+            with suppress(msgspec.ValidationError):
+                return self._table_of(list(msgspec.structs.astuple(self._typed.batch.decode(body).columns)))
         form, content = self._form(body)
         if self._typed is None:
             return self._untyped(form, content)
@@ -269,6 +284,7 @@ class _Typed:
     one: msgspec.json.Decoder[Any]
     list: msgspec.json.Decoder[Any]
     columns: msgspec.json.Decoder[Any]
+    batch: msgspec.json.Decoder[Any]
 
 
 def _typed(fields: Sequence[Field]) -> _Typed:
@@ -277,10 +293,13 @@ def _typed(fields: Sequence[Field]) -> _Typed:
     single: list[Any] = [(key, one.json, *one.default) for key, one in zip(keys, fields, strict=True)]
     lists: list[Any] = [(key, list.__class_getitem__(kind), *rest) for key, kind, *rest in single]
     record = msgspec.defstruct("Record", single, **options)
+    columns = msgspec.defstruct("Columns", lists, **options)
+    batch = msgspec.defstruct("Batch", [(COLUMNS, columns)], forbid_unknown_fields=True, gc=False)
     return _Typed(
         msgspec.json.Decoder(record),
         msgspec.json.Decoder(list.__class_getitem__(record)),
-        msgspec.json.Decoder(msgspec.defstruct("Columns", lists, **options)),
+        msgspec.json.Decoder(columns),
+        msgspec.json.Decoder(batch),
     )
 
 

@@ -58,7 +58,7 @@ def _render(verdict: Verdict, most: int, *, page: bool) -> str:
         "rows": view.metric_rows(verdict)[:most],
         "curve": verdict.curve if verdict.curve and 0 < len(verdict.curve.x) <= POINTS else None,
         "against": view.against(verdict),
-        "rules": [change for change in settings if change.rule],
+        "rules": changes.rules,
         "settings": ordinary,
         "other_data": other_data,
         "unread": next((note for note in changes.notes if note.startswith(UNREAD)), ""),

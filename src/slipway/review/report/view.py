@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slipway.review.numbers import digits_apart
 from slipway.review.report.markdown import Markdown, plain
 from slipway.review.verdict import Comparison, Difference, Gate, SliceDifference, Verdict
 from slipway.values import number_text
@@ -31,11 +32,12 @@ def mark(gate: Gate) -> Markdown:
     return Markdown(MARKS["waived" if gate.waiver and gate.status != "pass" else gate.status])
 
 
-def number(value: float | None, *, sign: bool = False) -> Markdown:
-    """A number for people, with a real minus sign."""
+def number(value: float | None, *, sign: bool = False, limit: float | None = None) -> Markdown:
+    """A number for people, with a real minus sign; with digits enough to tell it from a limit that it misses."""
     if value is None:
         return NOTHING
-    text = number_text(abs(value), 3) if abs(value) >= 1e-9 else "0"
+    digits = 3 if limit is None else digits_apart(value, limit, 3)
+    text = number_text(abs(value), digits) if abs(value) >= 1e-9 else "0"
     before = MINUS if value < 0 and text != "0" else "+" if sign and text != "0" else ""
     return Markdown(before + text)
 
@@ -58,6 +60,7 @@ def metric_rows(verdict: Verdict) -> list[MetricRow]:
         absolute, relative = gates.get(f"metrics.{found.metric}"), gates.get(f"not_worse.{found.metric}")
         own = [gate for gate in (absolute, relative) if gate is not None]
         limits = []
+        missed = absolute.limit if absolute is not None and absolute.status == "fail" else None
         if absolute is not None:
             limits.append(f"{'≥' if '≥' in absolute.reason else '≤'} {number(absolute.limit)}")
         if relative is not None:
@@ -66,7 +69,7 @@ def metric_rows(verdict: Verdict) -> list[MetricRow]:
             MetricRow(
                 metric=found.metric,
                 base=number(found.base),
-                candidate=number(found.candidate),
+                candidate=number(found.candidate, limit=missed),
                 difference=interval(found),
                 gates=tuple(
                     Markdown(f"{limit} {mark(gate)}".replace(" ", NO_BREAK))
