@@ -12,7 +12,7 @@ RUN /tmp/tools/bin/pip --python /app/venv/bin/python install --quiet --disable-p
 RUN cd /app/venv && rm -rf bin/activate* bin/Activate* include \
     && cd lib/python3*/site-packages \
     && rm -rf onnxruntime/transformers onnxruntime/quantization onnxruntime/tools onnxruntime/datasets \
-        onnxruntime/capi/libonnxruntime.so* numpy/f2py \
+        onnxruntime/capi/libonnxruntime.so* sklearn/datasets/data sklearn/datasets/images \
     && find . -type d \( -name tests -o -name test -o -name include \) -prune -exec rm -rf {} + \
     && find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.a' \) \
         -delete

@@ -317,6 +317,7 @@ class Image(Frozen):
     base: str = Field("python:3.12-slim-trixie", min_length=1)
     name: str = Field("slipway", pattern=r"^[a-z0-9]+([._/:-][a-z0-9]+)*$")  # with the registry, if it goes to one
     max_mb: float = Field(220, gt=0)  # over its base, not compressed
+    max_mb_skops: float = Field(380, gt=0)  # the same of a model that is no ONNX file and brings scikit-learn along
     memory_mb: int = Field(512, ge=64)  # what the test of the image lets it have
 
 

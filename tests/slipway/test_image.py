@@ -199,7 +199,7 @@ def test_without_a_commit_there_is_no_image(tmp_path, monkeypatch):
     ("remote", "url"),
     [
         ("https://github.com/owner/name.git", "https://github.com/owner/name"),
-        ("https://user:s3cret@example.org/a/b/c", "https://example.org/a/b/c"),
+        ("https://user:s3cret@example.org/a/b/c", "https://example.org/a/b/c"),  # pragma: allowlist secret
         ("git@github.com:owner/name.git", "https://github.com/owner/name"),
         ("ssh://git@example.org:2222/owner/name.git", "https://example.org/owner/name"),
         ("/srv/repositories/name.git", None),

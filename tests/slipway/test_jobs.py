@@ -57,7 +57,7 @@ def test_documents_alone_do_not_run_the_line(clone, tmp_path, paths, line):
     git(clone, "add", "-A")
     git(clone, "commit", "-qm", "more")
     done = ask(clone, "changed", GITHUB_BASE_REF="main", GITHUB_OUTPUT=str(tmp_path / "output"))
-    assert (done.returncode, done.stdout) == (0, f"line={line}\ndependencies=false\n")
+    assert (done.returncode, done.stdout) == (0, f"line={line}\ncontainer={line}\ndependencies=false\n")
     assert (tmp_path / "output").read_text() == done.stdout
 
 
@@ -94,7 +94,9 @@ def test_a_name_that_is_no_text_is_read(clone):
 
 
 def test_a_base_branch_that_is_gone_runs_everything(clone):
-    assert ask(clone, "changed", GITHUB_BASE_REF="gone").stdout.endswith("\nline=true\ndependencies=false\n")
+    assert ask(clone, "changed", GITHUB_BASE_REF="gone").stdout.endswith(
+        "\nline=true\ncontainer=true\ndependencies=false\n"
+    )
     assert ask(clone, "changed").stdout.startswith("line=true\n")  # no pull request
 
 
@@ -120,15 +122,16 @@ def test_dependencies_are_reviewed_where_github_can(clone, path, event, also, de
     write(clone.parent, "event.json", json.dumps(event))
     told = {"GITHUB_EVENT_PATH": str(clone.parent / "event.json"), "CODE_SECURITY": also}
     done = ask(clone, "changed", GITHUB_BASE_REF="main", **told)
-    assert done.stdout.splitlines()[1] == f"dependencies={dependencies}"
+    assert done.stdout.splitlines()[2] == f"dependencies={dependencies}"
 
 
-def needs(changes="success", quality="success", line="success", output="true"):
+def needs(changes="success", quality="success", line="success", output="true", container=None):
     return {
-        "changes": {"result": changes, "outputs": {"line": output, "dependencies": "true"}},
+        "changes": {"result": changes, "outputs": {"line": output, "container": output, "dependencies": "true"}},
         "dependencies": {"result": "success", "outputs": {}},
         "quality": {"result": quality, "outputs": {}},
         "line": {"result": line, "outputs": {}},
+        "container": {"result": container or ("success" if line == "success" else "skipped"), "outputs": {}},
     }
 
 
@@ -143,11 +146,16 @@ def reviewed(dependencies, output):
     [
         (needs(), []),
         (needs(line="skipped", output="false"), []),
-        (needs(line="skipped"), ["line: skipped"]),
-        (needs(line="failure"), ["line: failure"]),
-        (needs(line="cancelled"), ["line: cancelled"]),
+        (needs(line="skipped"), ["line: skipped", "container: skipped"]),
+        (needs(line="failure"), ["line: failure", "container: skipped"]),
+        (needs(line="cancelled"), ["line: cancelled", "container: skipped"]),
+        (needs(container="failure"), ["container: failure"]),
+        (needs(container="skipped"), ["container: skipped"]),
         (needs(quality="skipped", output="false"), ["quality: skipped"]),
-        (needs(changes="failure", line="skipped", output=""), ["changes: failure", "line: skipped"]),
+        (
+            needs(changes="failure", line="skipped", output=""),
+            ["changes: failure", "line: skipped", "container: skipped"],
+        ),
         (needs(line="failure", output="false"), ["line: failure"]),
         (reviewed("skipped", "false"), []),
         (reviewed("skipped", "true"), ["dependencies: skipped"]),

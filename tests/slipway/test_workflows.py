@@ -21,9 +21,15 @@ from slipway.delivery.comment import MARKER
 pytestmark = pytest.mark.slow
 
 TOKEN = "token"  # noqa: S105  # the one that the server takes
-COMMANDS = ("setup", "lint", "test-fast", "lock", "repro", "test-data test-model", "review", "comment", "gc")
+COMMANDS = (
+    "setup", "lint", "test-fast", "lock", "repro", "test-data test-model", "review", "comment", "gc", "image image-test",
+)  # fmt: skip
 SKIP_ALL = {f"make {command}": "what stands around it is looked at" for command in COMMANDS}
-SKIP = {"make test-fast": "this is one of those tests", "make lint": "a check of its own"}
+SKIP = {
+    "make test-fast": "this is one of those tests",
+    "make lint": "a check of its own",
+    "make image image-test": "test_container.py does, where there is an engine",
+}
 
 
 class Project:
@@ -109,7 +115,7 @@ def test_a_good_change_is_green_and_one_comment_says_why(project, github):
     project.push()
     run = project.pull_request(github)
     assert set(run.results.values()) == {"success"}, run.printed("line")
-    assert {*run.results} == {"changes", "quality", "line", "dependencies", "gate"}
+    assert {*run.results} == {"changes", "quality", "line", "container", "dependencies", "gate"}
     assert "Running stage 'train'" in run.printed("line")  # no remote has the branch's model, and it was not run here
     (comment,) = github.comments
     assert comment["body"].startswith("### ✅ Pass")
@@ -117,13 +123,16 @@ def test_a_good_change_is_green_and_one_comment_says_why(project, github):
     assert comment["body"].splitlines()[0] == project.summary.splitlines()[0]
     assert project.verdict["base"]["source"] == "dvc"
     assert (project.folder / "run/artifacts/review/review.html").exists()
+    # Nothing but the engine, which nobody has of this name, is left to be wanting for an image of the line's model.
+    built = slipway(project.folder / "run/container", "image", "--engine", "kaniko")
+    assert "is no engine" in built.stderr
 
 
 def test_a_bad_change_is_red_and_the_comment_says_why(project, github):
     project.change("params.yaml", "strength: 1.0", "strength: 0.00001")
     project.push()
     run = project.pull_request(github)
-    assert [job for job, result in run.results.items() if result != "success"] == ["line", "gate"]
+    assert [job for job, result in run.results.items() if result != "success"] == ["line", "container", "gate"]
     assert github.comments[0]["body"].startswith("### ❌ Fail")
     assert project.verdict["verdict"] == "fail"
     assert "line: failure" in run.printed("gate")
@@ -270,7 +279,7 @@ def test_documents_alone_are_green_without_running_the_line(project, github):
     write(project.work, "docs/why.md", "because\n")
     project.push(run=False)
     run = project.pull_request(github)
-    skipped = {"line": "skipped", "dependencies": "skipped"}
+    skipped = {"line": "skipped", "container": "skipped", "dependencies": "skipped"}
     assert run.results == {"changes": "success", "quality": "success", **skipped, "gate": "success"}
     assert not github.calls
 

@@ -226,7 +226,7 @@ class Runner:
             case "actions/download-artifact":
                 if not (artifacts / options["name"]).exists():
                     return "failure"
-                shutil.copytree(artifacts / options["name"], options["path"])
+                shutil.copytree(artifacts / options["name"], workspace / options["path"])
             case "astral-sh/setup-uv":
                 assert (ROOT / ".venv").exists()
             case "actions/dependency-review-action":

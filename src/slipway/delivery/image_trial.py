@@ -14,7 +14,7 @@ from slipway.delivery.image import BUILT, OCI, OWN
 from slipway.delivery.image_files import SECRET_VARIABLES, listing, named, offences, read_files
 from slipway.errors import UserError
 from slipway.files import read_report
-from slipway.params import load_params
+from slipway.params import Image, load_params
 from slipway.predictor import Values
 from slipway.service.release import MODEL
 from slipway.signature import GOLDEN, Signature, load_signature
@@ -77,13 +77,13 @@ def try_image(
             yield _done("loses no request", lambda: _stopped(container, golden))
     yield _done("is not root", lambda: _user(facts))
     yield _done("says what it is", lambda: _labels(facts))
-    yield _done("is small", lambda: _size(runner, facts, settings.max_mb))
+    yield _done("is small", lambda: _size(runner, facts, settings))
     yield _done("no secret in its variables", lambda: _variables(facts))
     with runner.exported(_base(runner, facts)) as stream:
         base = listing(stream)
     with runner.exported(image) as stream:
         files, kept = read_files(stream, base)
-    for name, found in offences(files, kept, skops=facts.labels.get(f"{OWN}.model.format") == "skops"):
+    for name, found in offences(files, kept, skops=_is_skops(facts)):
         yield Check(name, not found, named(found))
 
 
@@ -204,6 +204,10 @@ def _labels(facts: ImageFacts) -> str:
     return f"{facts.labels[f'{OCI}.version']}, {facts.labels[f'{OWN}.model.format']}"
 
 
+def _is_skops(facts: ImageFacts) -> bool:
+    return facts.labels.get(f"{OWN}.requirements") == "serve-skops"
+
+
 def _base(runner: Engine, facts: ImageFacts) -> str:
     name = facts.labels.get(f"{OCI}.base.name", "")
     digest = facts.labels.get(f"{OCI}.base.digest", "")
@@ -214,13 +218,15 @@ def _base(runner: Engine, facts: ImageFacts) -> str:
     raise UserError(f"the base image {name or '(no label names it)'} is not on this machine; `make image` fetches it")
 
 
-def _size(runner: Engine, facts: ImageFacts, most: float) -> str:
+def _size(runner: Engine, facts: ImageFacts, settings: Image) -> str:
+    setting = "max_mb_skops" if _is_skops(facts) else "max_mb"
+    most = float(getattr(settings, setting))
     under = runner.facts(_base(runner, facts))
     if facts.bytes is None or under.bytes is None:
         raise Failed(f"{runner.name} does not say how large it is")
     over = (facts.bytes - under.bytes) / 1e6
     if over > most:
-        raise Failed(f"{over:.0f} MB over its base, more than image.max_mb ({most:g}) in {layout.PARAMS}")
+        raise Failed(f"{over:.0f} MB over its base, more than image.{setting} ({most:g}) in {layout.PARAMS}")
     return f"{over:.0f} MB over its base (at most {most:g}), {facts.bytes / 1e6:.0f} MB in all"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 DOCUMENTS = ("*.md", "docs/*.png", "docs/*.svg", "LICENSE", ".github/ISSUE_TEMPLATE/*.yml", ".github/CODEOWNERS")
 ALWAYS = ("changes", "quality")  # jobs that every pull request needs
-DEPENDING = ("line", "dependencies")  # jobs that run where the job `changes` says so, in outputs of the same names
+DEPENDING = ("line", "container", "dependencies")  # jobs that run where the job `changes` says so, in outputs of the same names
 
 
 def changed() -> bool:
@@ -41,7 +41,7 @@ def changed() -> bool:
 def jobs() -> dict[str, bool]:
     """Which of the jobs have to run that not every change needs."""
     line = changed()
-    return {"line": line, "dependencies": line and _is_reviewed()}
+    return {"line": line, "container": line, "dependencies": line and _is_reviewed()}
 
 
 def _is_reviewed() -> bool:
