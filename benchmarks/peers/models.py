@@ -1,0 +1,41 @@
+"""`python models.py FOLDER` in a trained project: the same pipeline as each peer wants it, rows to ask for, answers."""
+
+import json
+import sys
+from pathlib import Path
+
+import bentoml
+import joblib
+import mlflow.sklearn
+
+from model.pipeline import build
+from slipway import layout
+from slipway.encoding import target_of
+from slipway.files import read_table
+from slipway.params import load_params
+from slipway.predictor import load_signature
+from slipway.schema import load_schema
+
+
+def main(folder: Path) -> None:
+    """Fit the project's pipeline on a pandas frame of the training rows, and save it and the rows to ask for."""
+    schema, signature = load_schema(), load_signature(layout.TRAINED)
+    table = read_table(layout.TRAIN)
+    frame = table.select(signature.names).to_pandas()
+    pipeline = build(signature.inputs, signature.task, load_params().train).fit(frame, target_of(table, schema))
+    joblib.dump(pipeline, folder / "model.joblib")
+    bentoml.sklearn.save_model("demo", pipeline)
+    # Without a signature: MLflow would hold every request against it and take three times as long.
+    mlflow.sklearn.save_model(
+        pipeline, folder / "mlflow", pyfunc_predict_fn="predict_proba", serialization_format="cloudpickle",
+        pip_requirements=[],
+    )  # fmt: skip
+    # As many digits as instruments give: what is measured shall not be the reading of random ones.
+    asked = read_table(layout.TRAIN, columns=signature.names).to_pandas().map(lambda number: float(f"{number:.4g}"))
+    answers = pipeline.predict_proba(asked)[:, 1]
+    content = {"rows": asked.to_dict("records"), "answers": answers.tolist()}
+    (folder / "rows.json").write_text(json.dumps(content), "utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
