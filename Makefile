@@ -94,7 +94,7 @@ hooks: ready ## Run the checks of `make lint` on every commit, and dvc checkout 
 	@$(run) pre-commit install
 
 bench: ready ## Measure speed and memory; prints a table and writes JSON
-	@$(run) python benchmarks/run.py $(ARGS)
+	@$(run) --group bench python benchmarks/run.py $(ARGS)
 
 clean: ## Remove caches and test reports; data, models, runs and environments stay
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov .bench dvc_plots

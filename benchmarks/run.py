@@ -40,11 +40,10 @@ COLUMNS = (  # header, what it shows, how
 )
 SERVED = (
     ("requests/s", "requests_per_second", "{:,.0f}"),
-    ("min", "requests_per_second_min", "{:,.0f}"),
-    ("max", "requests_per_second_max", "{:,.0f}"),
     ("p50 ms", "p50_ms", "{:,.2f}"),
     ("p99 ms", "p99_ms", "{:,.2f}"),
     ("CPU ms", "cpu_ms", "{:,.2f}"),
+    ("others", "others", "{:.2f}"),
     ("rows/s", "rows_per_second", "{:,.0f}"),
     ("start s", "start_seconds", "{:.2f}"),
     ("worker MB", "worker_mb", "{:,.0f}"),

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import psutil
 
 PEERS = Path(__file__).parent / "peers"
+GRACE = 10.0  # seconds to end when told to
 PATIENCE = 60.0  # seconds to become ready, and to answer one request
 TOLERANCE = 1e-4  # of a probability; what `export.tolerance` allows
 Rows = Sequence[Mapping[str, float]]
@@ -52,6 +53,7 @@ class Load(NamedTuple):
     p50: float  # milliseconds
     p99: float
     cpu: float  # milliseconds of the server's processes per request
+    others: float  # cores that were busy with neither the server nor the load: how noisy the machine was
 
 
 class Running:
@@ -65,7 +67,7 @@ class Running:
     """
 
     def __init__(self, server: Server, pid: int, port: int, seconds: float) -> None:
-        self.server, self.port, self.seconds = server, port, seconds
+        self.server, self.pid, self.port, self.seconds = server, pid, port, seconds
         self._process = psutil.Process(pid)
 
     def memory(self) -> tuple[float, float]:
@@ -82,16 +84,17 @@ class Running:
         Raises:
             SystemExit: An answer was not 2xx, or a connection failed.
         """
-        before = self._cpu()
+        busy, before = busy_seconds(), self._cpu()
         found = wrk(f"http://127.0.0.1:{self.port}{self.server.path}", bodies, connections, seconds)
-        spent = self._cpu() - before
+        spent, busy = self._cpu() - before, busy_seconds() - busy
         if found["refused"] or found["broken"] or not found["requests"]:
             sys.exit(
                 f"error: {self.server.name}, {connections} connections, {bodies.name}: of {found['requests']} requests "
                 f"{found['refused']} were refused, and {found['broken']} connections broke or timed out"
             )
         rate = found["requests"] / found["seconds"]
-        return Load(rate, found["p50_ms"], found["p99_ms"], 1e3 * spent / found["requests"])
+        others = max(busy - spent, 0) / found["seconds"]
+        return Load(rate, found["p50_ms"], found["p99_ms"], 1e3 * spent / found["requests"], others)
 
     def _processes(self) -> list[psutil.Process]:
         return [self._process, *self._process.children(recursive=True)]
@@ -99,6 +102,13 @@ class Running:
     def _cpu(self) -> float:
         times = [process.cpu_times() for process in self._processes()]
         return sum(spent.user + spent.system for spent in times)
+
+
+def busy_seconds() -> float:
+    """CPU seconds of the whole machine since it started, without those of what this process ran and waited for."""
+    whole, children = psutil.cpu_times(), os.times()
+    idle = whole.idle + getattr(whole, "iowait", 0) + getattr(whole, "guest", 0) + getattr(whole, "guest_nice", 0)
+    return sum(whole) - idle - children.children_user - children.children_system
 
 
 def wrk(url: str, bodies: Path, connections: int, seconds: int) -> dict[str, float]:
@@ -175,10 +185,12 @@ def request(port: int, method: str, path: str, body: bytes | None = None) -> tup
 
 
 def stop(child: "subprocess.Popen[bytes]") -> None:
-    """Ask a process to end, and after ten seconds end it and what is left of its session."""
-    child.send_signal(signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(10)
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    """Ask a process to end, wait for a while, and then end it and whatever is left of its session."""
+    try:
+        child.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE)
+    finally:  # an impatient second Ctrl-C included
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()

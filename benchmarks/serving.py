@@ -129,7 +129,8 @@ def by_columns(rows: Rows) -> Any:
 def alone(root: Path, requests: Path, seconds: int) -> Load:
     """The predictor without a server around it."""
     command = [sys.executable, PEERS / "inprocess.py", root / "artifacts/model", requests, str(seconds)]
-    return Load(**json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))  # noqa: S603
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603
+    return Load(**json.loads(done.stdout))
 
 
 def in_turns(runs: Mapping[str, Measure], repeat: int) -> list[dict[str, tuple[Load, Load]]]:
@@ -168,6 +169,7 @@ def figures(what: str, runs: Sequence[Load], size: int) -> dict[str, Any]:
     found = {"what": what, "runs": len(runs), "rows": size, "requests_per_second": median(rates)}
     found |= {"requests_per_second_min": min(rates), "requests_per_second_max": max(rates)}
     found["rows_per_second"] = size * median(rates)
+    found["others"] = median(load.others for load in runs)
     return found | {f"{name}_ms": median(getattr(load, name) for load in runs) for name in ("p50", "p99", "cpu")}
 
 

@@ -1,0 +1,157 @@
+"""What puts servers under load: right answers count, anything else ends the benchmark, and no server outlives it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from helpers import ROOT, bench
+
+needs_wrk = pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing (Debian: apt install wrk)")
+
+# Answers every POST with a probability and a status, the first `right` ones with those expected.
+PEER = """
+import subprocess, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+port, right, status, answer = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+class Handler(BaseHTTPRequestHandler):
+    protocol_version, asked = "HTTP/1.1", 0
+    def do_GET(self):
+        self.tell(200, "")
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        Handler.asked += 1
+        self.tell(*((200, "[0.5]") if Handler.asked <= right else (status, answer)))
+    def tell(self, status, text):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+    def log_message(self, *_):
+        pass
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+ASK = """
+import json, signal, sys, time
+from pathlib import Path
+import servers
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs lack
+servers.GRACE = 0.5
+folder, stays, command = Path(sys.argv[1]), sys.argv[2] == "stays", sys.argv[3:]
+server = servers.Server("a peer", tuple(command), {}, "/", "/predict", list, list)
+(folder / "requests.jsonl").write_text("[{}]\\n")
+with servers.running(server, folder, [{}], [0.5]) as up:
+    (folder / "pid").write_text(str(up.pid))
+    time.sleep(60 * stays)
+    print(json.dumps([up.seconds, up.memory(), up.load(folder / "requests.jsonl", 2, 1)]))
+"""
+
+
+def start(folder: Path, *command: str, stays: bool = False) -> "subprocess.Popen[str]":
+    """Start a server from `servers.py`, and put it under load or let it stay idle."""
+    given = [sys.executable, "-c", ASK, str(folder), "stays" if stays else "", *command]
+    return subprocess.Popen(
+        given,
+        cwd=ROOT / "benchmarks",
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def peer(right: int, status: int, answer: str) -> list[str]:
+    """A server that gives so many right answers, and then always the same other one."""
+    return [sys.executable, "-c", PEER, "{port}", str(right), str(status), answer]
+
+
+def left_in(folder: Path) -> list[int]:
+    """The processes that run in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(folder):
+                found.append(process.pid)
+    return found
+
+
+@needs_wrk
+def test_a_server_under_load_is_measured_and_stopped(tmp_path: Path) -> None:
+    # Given a server that answers rightly, ignores SIGTERM and has started a process of its own
+    asked = start(tmp_path, *peer(10**9, 200, ""))
+    # When it is put under load
+    printed, said = asked.communicate(timeout=60)
+    # Then all of it is measured, and nothing of it is left
+    assert asked.returncode == 0, said
+    seconds, (worker, everything), (rate, p50, p99, cpu, others) = json.loads(printed)
+    assert 0 < seconds < 30
+    assert 5 < worker < everything < 200
+    assert rate > 10
+    assert 0 < p50 <= p99 < 1_000
+    assert 0 < cpu < 1_000
+    assert 0 <= others < (os.cpu_count() or 1)
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (peer(0, 200, "[0.6]"), "error: a peer answers 1 rows wrongly: 200 b'[0.6]'"),
+        (peer(1, 500, "[0.5]"), "error: a peer answers 1 rows wrongly: 500 b'[0.5]'"),
+        ([sys.executable, "-c", "print('one'); raise SystemExit('two')"], "error: a peer did not become ready: "),
+        pytest.param(peer(30, 503, "[0.5]"), "were refused, and 0 connections broke", marks=needs_wrk),
+    ],
+)
+def test_a_server_that_fails_or_answers_wrongly_ends_the_benchmark(
+    tmp_path: Path, command: list[str], message: str
+) -> None:
+    asked = start(tmp_path, *command)
+    _, said = asked.communicate(timeout=60)
+    assert asked.returncode == 1
+    assert message in said
+    assert len(said.splitlines()) == 1
+    assert left_in(tmp_path) == []
+
+
+def test_an_interrupted_benchmark_leaves_no_server(tmp_path: Path) -> None:
+    asked = start(tmp_path, *peer(10**9, 200, ""), stays=True)
+    while not (tmp_path / "pid").exists():
+        assert asked.poll() is None
+        time.sleep(0.05)
+    assert len(left_in(tmp_path)) == 2
+    asked.send_signal(signal.SIGINT)
+    asked.communicate(timeout=60)
+    assert asked.returncode != 0
+    assert left_in(tmp_path) == []
+
+
+def test_without_wrk_one_line_says_so(tmp_path: Path) -> None:
+    (tmp_path / "git").symlink_to(str(shutil.which("git")))
+    done = bench(tmp_path, "--only", "serving", PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: wrk, which puts the servers under load, is missing; install it (Debian: apt install wrk)"
+    ]
+
+
+@needs_wrk
+@pytest.mark.slow
+def test_the_service_is_measured_beside_its_peers(tmp_path: Path) -> None:
+    few = ("--rows", "1", "--rows", "1000", "--connections", "8", "--repeat", "1", "--seconds", "1")
+    done = bench(tmp_path, "--only", "serving", *few)
+    assert done.returncode == 0, done.stderr
+    records = {
+        entry["what"]: entry for entry in json.loads((tmp_path / "results.json").read_text())["serving"]["records"]
+    }
+    assert left_in(tmp_path) == []
