@@ -86,6 +86,14 @@ def left_in(folder: Path) -> list[int]:
     return found
 
 
+def nothing_is_left_in(folder: Path) -> bool:
+    """Whether no process runs in a folder, or soon does not: one that is killed goes when the system finds time."""
+    deadline = time.monotonic() + 5
+    while (found := left_in(folder)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not found
+
+
 @needs_wrk
 def test_a_server_under_load_is_measured_and_stopped(tmp_path: Path) -> None:
     # Given a server that answers rightly, ignores SIGTERM and has started a process of its own
@@ -101,7 +109,7 @@ def test_a_server_under_load_is_measured_and_stopped(tmp_path: Path) -> None:
     assert 0 < p50 <= p99 < 1_000
     assert 0 < cpu < 1_000
     assert 0 <= others < (os.cpu_count() or 1)
-    assert left_in(tmp_path) == []
+    assert nothing_is_left_in(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +129,7 @@ def test_a_server_that_fails_or_answers_wrongly_ends_the_benchmark(
     assert asked.returncode == 1
     assert message in said
     assert len(said.splitlines()) == 1
-    assert left_in(tmp_path) == []
+    assert nothing_is_left_in(tmp_path)
 
 
 def test_an_interrupted_benchmark_leaves_no_server(tmp_path: Path) -> None:
@@ -133,7 +141,7 @@ def test_an_interrupted_benchmark_leaves_no_server(tmp_path: Path) -> None:
     asked.send_signal(signal.SIGINT)
     asked.communicate(timeout=60)
     assert asked.returncode != 0
-    assert left_in(tmp_path) == []
+    assert nothing_is_left_in(tmp_path)
 
 
 def test_without_wrk_one_line_says_so(tmp_path: Path) -> None:
@@ -154,4 +162,4 @@ def test_the_service_is_measured_beside_its_peers(tmp_path: Path) -> None:
     records = {
         entry["what"]: entry for entry in json.loads((tmp_path / "results.json").read_text())["serving"]["records"]
     }
-    assert left_in(tmp_path) == []
+    assert nothing_is_left_in(tmp_path)
