@@ -1,7 +1,7 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment allowed publish gc changed gate test test-fast lint format lock hooks bench clean ready
+.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment allowed publish gc changed gate serve predict test test-fast lint format lock hooks bench clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
@@ -73,6 +73,12 @@ changed: ## In GitHub Actions: whether a pull request changes more than document
 
 gate: ## In GitHub Actions: whether every job ran that had to, and passed; reads NEEDS
 	@python3 -I src/slipway/delivery/jobs.py gate
+
+serve: ready ## Serve the model on http://127.0.0.1:3000; ARGS="--fallback HEAD~1" has that one help out
+	@$(run) slipway serve $(ARGS)
+
+predict: ready ## Ask a running service for its example; ARGS=request.json sends that file
+	@$(run) slipway predict $(ARGS)
 
 test: ready ## Run all tests of the machinery; coverage of src/ must reach 90 %
 	@$(run) pytest -n 2 --dist worksteal --cov $(ARGS)

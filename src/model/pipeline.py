@@ -21,8 +21,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
 from slipway.params import Train
-from slipway.predictor import Input
 from slipway.schema import Task
+from slipway.signature import Input
 
 TARGET_TYPES = {"binary": "binary", "regression": "continuous"}
 

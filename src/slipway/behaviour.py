@@ -5,6 +5,7 @@ Pure functions of a predictor and a prepared table. The project's model tests an
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,8 @@ import polars as pl
 
 from slipway.encoding import columns_of
 from slipway.metrics import HIGHER_IS_BETTER, METRICS, Scorer
-from slipway.predictor import Input, Predictor, Signature, Values
+from slipway.predictor import Predictor, Values
+from slipway.signature import Input, Signature
 
 ROWS = 10_000  # of a table, at most; a sample by seed
 MADE_UP_MISSING = 0.1
@@ -118,7 +120,8 @@ def against_direction(
 def made_up_rows(signature: Signature, rows: int = 64) -> dict[str, list[Any]]:
     """Rows that nobody owns, to hold a model file against what it must answer.
 
-    Their values are quantiles and categories of the training rows, missing, and categories unheard of.
+    Their values are quantiles and categories of the training rows. The first half keeps to the data contract, as what a
+    service accepts; in the others any value may be missing, and categories may be unheard of.
 
     Args:
         signature: Says what each column may be.
@@ -128,18 +131,22 @@ def made_up_rows(signature: Signature, rows: int = 64) -> dict[str, list[Any]]:
         Columns of values that JSON can hold; the same for the same signature.
     """
     generator = np.random.default_rng(0)
-    return {column.name: [_made_up(column, generator) for _ in range(rows)] for column in signature.inputs}
+    return {
+        column.name: [_made_up(column, generator, tame=row < rows // 2) for row in range(rows)]
+        for column in signature.inputs
+    }
 
 
-def _made_up(column: Input, generator: np.random.Generator) -> Any:
-    if generator.random() < MADE_UP_MISSING:
+def _made_up(column: Input, generator: np.random.Generator, *, tame: bool) -> Any:
+    if generator.random() < MADE_UP_MISSING and (column.nullable or not tame):
         return None
     if column.type == "category":
-        known = (*column.categories, "\u00e9 unheard of") if not column.closed else column.categories
+        strange = not (tame or column.closed)
+        known = (*column.categories, "\u00e9 unheard of") if strange else column.categories
         return known[int(generator.integers(len(known)))] if known else None
     if column.type == "datetime":
-        day = f"{generator.integers(1990, 2050)}-{generator.integers(1, 13):02}-{generator.integers(1, 29):02}"
-        return day if column.format is None else None
+        year, month, day = (int(generator.integers(*span)) for span in ((1990, 2050), (1, 13), (1, 29)))
+        return datetime(year, month, day, tzinfo=UTC).strftime(column.format or "%Y-%m-%d")
     quantiles = column.statistics.quantiles if column.statistics else ()
     value = float(generator.choice(quantiles)) if quantiles else 0.0
     if column.type == "boolean":

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slipway.predictor import Prediction, Signature, Values
+from slipway.predictor import Prediction, Values
+from slipway.signature import Signature
 
 BINS = 10
 

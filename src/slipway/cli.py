@@ -185,6 +185,33 @@ def publish(
 
 
 @app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port.")] = 3000,
+    fallback: Annotated[
+        str | None, typer.Option(help="The revision whose model answers when this one fails, such as HEAD~1.")
+    ] = None,
+) -> None:
+    """Serve the workspace's model until interrupted."""
+    from slipway.delivery.serve import serve as run_serve
+
+    raise typer.Exit(run_serve(host, port, fallback))
+
+
+@app.command()
+def predict(
+    file: Annotated[Path | None, typer.Argument(help="A JSON file with a request; an example unless given.")] = None,
+    url: Annotated[str, typer.Option(help="Where the service is.")] = "http://127.0.0.1:3000",
+) -> None:
+    """Ask a running service."""
+    import json
+
+    from slipway.delivery.serve import predict as ask
+
+    typer.echo(json.dumps(ask(url, file), indent=2, ensure_ascii=False))
+
+
+@app.command()
 def adopt(
     file: Annotated[Path, typer.Argument(help="A CSV, Parquet or JSON-lines file, or a folder of such files.")],
     *,

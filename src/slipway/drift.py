@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from slipway.predictor import Input, Statistics, Values
+from slipway.predictor import Values
+from slipway.signature import Input, Statistics
 
 PRIOR = 0.5  # rows added to every bin (Jeffreys), so that an empty one neither is infinite nor outweighs the others
 MANY = 0.05  # the share of the rows from which a single value is a bin of its own

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from slipway.predictor import Coded, ColumnValues, DatePart, Input, Prediction, Signature, Statistics, encode
+from slipway.predictor import Coded, ColumnValues, Prediction, encode
 from slipway.schema import Column, Schema
+from slipway.signature import DatePart, Input, Signature, Statistics
 
 QUANTILES = np.linspace(0, 1, 21).tolist()
 
@@ -47,6 +48,7 @@ def _fit(name: str, column: Column, series: pl.Series, max_categories: int) -> I
         "nullable": column.nullable,
         "min": column.min,
         "max": column.max,
+        "outside": column.outside,
         "constant": series.n_unique() <= 1,
     }
     missing = series.null_count() / max(len(series), 1)

@@ -14,8 +14,9 @@ import polars as pl
 
 from slipway.errors import UserError
 from slipway.params import Params, Slice
-from slipway.predictor import Prediction, Signature, Values
+from slipway.predictor import Prediction, Values
 from slipway.schema import Schema
+from slipway.signature import Signature
 from slipway.slices import slice_masks
 
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")  # of a binary model's positive class

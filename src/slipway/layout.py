@@ -19,6 +19,9 @@ PREDICTIONS = ARTIFACTS / "predictions.parquet"
 
 RUN = ARTIFACTS / "run"  # of the last `make repro`, which stages ran for how long, and where it was tracked
 
+RELEASE = ARTIFACTS / "release"  # what the service reads: the model, golden rows, where they come from
+BENTOML = Path(".bentoml")  # BentoML's own store and scratch space, kept out of the user's home
+
 REPORTS = Path("reports")
 SPLIT_REPORT = REPORTS / "split.json"
 TRAINING_REPORT = REPORTS / "training.json"

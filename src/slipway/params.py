@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from slipway import layout
+from slipway.service.settings import Service
 from slipway.settings import Frozen, load
 from slipway.values import number_text
 
@@ -308,6 +309,7 @@ class Params(Frozen):
     evaluate: Evaluate = Evaluate()
     suites: Suites = Suites()
     gates: Gates = Gates()
+    service: Service = Service()
 
 
 def load_params(path: Path = layout.PARAMS) -> Params:

@@ -5,110 +5,27 @@ what happens to a row before the model cannot drift apart. It needs NumPy, Pydan
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway.errors import UserError
 from slipway.moments import moment_of
+from slipway.signature import MISSING, OTHER, SIGNATURE, DatePart, Input, Signature, load_signature
 from slipway.values import as_text, boolean_of, is_missing, number_of
 
-SIGNATURE, GOLDEN = "signature.json", "golden.json"  # beside the model file; the second holds rows and right answers
 BATCH_ROWS = 50_000
 MOST = float(np.finfo(np.float32).max)
-MISSING, OTHER = 0, 1  # the codes of a missing and of an unlisted category; the listed ones follow
+_NUMBERS, _BOOLEANS = frozenset({float, int, bool, NoneType}), frozenset({bool, NoneType})
 
 Matrix = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
-DatePart = Literal["days", "year", "month", "day", "weekday", "hour"]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Statistics(_Frozen):
-    """What the training rows looked like, as the reference for drift: missing share, quantiles or category shares."""
-
-    missing: float
-    quantiles: tuple[float, ...] = ()  # of the numbers, at 0, 5, ..., 100 %
-    upto: tuple[float, ...] = ()  # the share of the numbers that are no greater than each of these
-    under: tuple[float, ...] = ()  # the share of those that are less
-    shares: dict[str, float] = {}  # of the listed categories
-
-
-class Input(_Frozen):
-    """One column that the model is given, and how its values become columns of the model's matrix.
-
-    A number or boolean becomes itself, with NaN for missing, and a 0/1 marker column if `marker`; a category becomes
-    its code; a datetime its `parts`. With `constant` the column told nothing in training and becomes no column at all.
-    """
-
-    name: str
-    type: Literal["number", "integer", "boolean", "category", "datetime"]
-    nullable: bool = False
-    min: float | None = None
-    max: float | None = None
-    categories: tuple[str, ...] = ()
-    closed: bool = False  # whether values outside `categories` break the contract
-    marker: bool = False
-    format: str | None = None  # of a datetime as text; None is ISO 8601
-    parts: tuple[DatePart, ...] = ()
-    constant: bool = False
-    statistics: Statistics | None = None
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """The names of the matrix columns that this input becomes."""
-        if self.constant:
-            return ()
-        if self.type == "datetime":
-            return tuple(f"{self.name}:{part}" for part in self.parts)
-        return (self.name, f"{self.name}:missing") if self.marker else (self.name,)
-
-    @property
-    def codes(self) -> int:
-        """The number of codes of a category: missing, other, and the listed ones."""
-        return len(self.categories) + 2
-
-
-class ModelFile(_Frozen):
-    """The file that the signature belongs to."""
-
-    file: str
-    format: Literal["onnx", "skops"]
-    sha256: str
-    reason: str | None = None  # why it is not ONNX
-    types: tuple[str, ...] = ()  # for skops: the types in it that skops does not trust by itself
-
-
-class Signature(_Frozen):
-    """All that a model file needs besides itself: inputs, encoding, outputs, decision rule, reference statistics."""
-
-    version: Literal[1] = 1
-    task: Literal["binary", "multiclass", "regression"]
-    target: str
-    classes: tuple[str, ...] = ()
-    threshold: float | None = None
-    missing: tuple[str, ...] = ()
-    inputs: tuple[Input, ...]
-    prior: tuple[float, ...]  # class shares, or the mean of the target, in training
-    model: ModelFile | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the inputs, in order."""
-        return [column.name for column in self.inputs]
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """The names of the matrix columns, in order."""
-        return tuple(name for column in self.inputs for name in column.features)
 
 
 @dataclass(frozen=True)
@@ -135,64 +52,102 @@ class Prediction:
     labels: npt.NDArray[np.int64] | None
 
 
-def encode(signature: Signature, columns: Mapping[str, ColumnValues]) -> Matrix:
+def encode(signature: Signature, columns: Mapping[str, ColumnValues], numbers: Values | None = None) -> Matrix:
     """Turn n rows, given as columns, into the model's matrix, shape (n, features), NaN where a value is missing.
 
     Args:
         signature: What to do with each column.
         columns: For every input its n values: numbers, booleans, texts, datetimes or their texts; None, NaN, empty
             text and the signature's missing markers all mean "missing". Other columns are ignored.
+        numbers: The values of `signature.numbers`, shape (k, n), by whoever has read and checked them already;
+            `columns` then needs the other inputs only.
 
     Raises:
         UserError: An input is absent, or a value cannot be read as the input's type.
     """
-    blocks: list[Matrix] = []
+    rows = _rows(signature, columns) if numbers is None else numbers.shape[1]
+    matrix = np.empty((rows, len(signature.features)), np.float32)
+    places = signature.places
+    for start in range(0, rows if places.numbers else 0, BATCH_ROWS):
+        part = slice(start, start + BATCH_ROWS)
+        block = _read_numbers(signature, columns, part) if numbers is None else numbers[:, part]
+        matrix[part, places.numbers] = np.minimum(np.maximum(block, -MOST), MOST).T
+        if places.marked:
+            matrix[part, places.markers] = np.isnan(block[places.marked]).T
+    for column, first in places.others:
+        given = columns[column.name]
+        read = _categories if column.type == "category" else _date_parts
+        found = read(column, given.values if isinstance(given, Coded) else given, signature.missing)
+        matrix[:, first : first + found.shape[1]] = found[given.codes] if isinstance(given, Coded) else found
+    return matrix
+
+
+def _rows(signature: Signature, columns: Mapping[str, ColumnValues]) -> int:
+    """How many rows the columns have, all alike."""
     rows: int | None = None
     for column in signature.inputs:
         if column.name not in columns:
             raise UserError(f"input {column.name!r} is missing; the model needs {len(signature.inputs)} inputs")
         given = columns[column.name]
-        if isinstance(given, Coded):
-            block = _encode(column, given.values, signature.missing)[given.codes]
-        else:
-            block = _encode(column, given, signature.missing)
-        if rows is not None and len(block) != rows:
-            raise UserError(f"input {column.name!r} has {len(block)} rows, the inputs before it {rows}")
-        rows = len(block)
-        blocks.append(block)
-    return np.concatenate(blocks, axis=1, dtype=np.float32) if blocks else np.empty((0, 0), np.float32)
+        found = len(given.codes if isinstance(given, Coded) else given)
+        if rows is not None and found != rows:
+            raise UserError(f"input {column.name!r} has {found} rows, the inputs before it {rows}")
+        rows = found
+    return rows or 0
 
 
-def _encode(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Matrix:
-    if column.constant:
-        return np.empty((len(values), 0), np.float32)
-    if column.type == "category":
-        return _categories(column, values, markers)
-    if column.type == "datetime":
-        return _date_parts(column, values, markers)
-    numbers = np.clip(_numbers(column, values, markers), -MOST, MOST)
-    columns = [numbers, np.isnan(numbers)] if column.marker else [numbers]
-    return np.column_stack(columns).astype(np.float32)
-
-
-def _numbers(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Values:
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-        numbers = values.astype(np.float64)
-    else:
-        read = boolean_of if column.type == "boolean" else number_of
-        given = (np.nan if is_missing(value, markers) else read(value) for value in values)
-        numbers = np.fromiter(given, np.float64, len(values))
-    wrong = np.isinf(numbers)
-    if column.type == "integer":
-        wrong |= (numbers != np.trunc(numbers)) & ~np.isnan(numbers)
+def _read_numbers(signature: Signature, columns: Mapping[str, ColumnValues], part: slice) -> Values:
+    """The values of the k inputs that are numbers in some of the rows, shape (k, rows)."""
+    inputs = signature.numbers
+    given = [_part(columns[column.name], part) for column in inputs]
+    block = None
+    if all(_is_plain(column, values) for column, values in zip(inputs, given, strict=True)):
+        with suppress(OverflowError):  # of whole numbers that no float can hold
+            block = np.array(given, np.float64)
+    if block is None:
+        block = np.array(
+            [_numbers(column, values, signature.missing) for column, values in zip(inputs, given, strict=True)]
+        )
+    wrong = np.isinf(block)
+    whole = [place for place, column in enumerate(inputs) if column.type == "integer"]
+    if whole:
+        wrong[whole] |= (block[whole] != np.trunc(block[whole])) & ~np.isnan(block[whole])
     if wrong.any():
-        row = int(wrong.argmax())
-        raise UserError(f"input {column.name!r}, row {row + 1}: {values[row]!r:.80} is not of type {column.type}")
-    return numbers
+        place = int(wrong.any(axis=1).argmax())
+        row, values = int(wrong[place].argmax()), given[place]
+        found = values.values[values.codes[row]] if isinstance(values, Coded) else values[row]
+        raise UserError(
+            f"input {inputs[place].name!r}, row {part.start + row + 1}: {found!r:.80} is not of type "
+            f"{inputs[place].type}"
+        )
+    return block
+
+
+def _part(values: ColumnValues, part: slice) -> ColumnValues:
+    return Coded(values.codes[part], values.values) if isinstance(values, Coded) else values[part]
+
+
+def _is_plain(column: Input, values: ColumnValues) -> bool:
+    """Whether NumPy reads the values of a column as `number_of` and `boolean_of` do, but a hundred times as fast."""
+    if isinstance(values, np.ndarray):
+        return values.dtype.kind in "fiub"
+    plain = _BOOLEANS if column.type == "boolean" else _NUMBERS
+    return isinstance(values, list | tuple) and plain.issuperset(map(type, values))
+
+
+def _numbers(column: Input, values: ColumnValues, markers: tuple[str, ...]) -> Values:
+    """The numbers that n values stand for, shape (n,); infinite where one stands for none."""
+    if isinstance(values, Coded):
+        return _numbers(column, values.values, markers)[values.codes]
+    if _is_plain(column, values) and isinstance(values, np.ndarray):
+        return values.astype(np.float64)
+    read = boolean_of if column.type == "boolean" else number_of
+    numbers = (np.nan if is_missing(value, markers) else read(value) for value in values)
+    return np.fromiter(numbers, np.float64, len(values))
 
 
 def _categories(column: Input, values: Sequence[Any] | npt.NDArray[Any], markers: tuple[str, ...]) -> Matrix:
-    codes = {text: code for code, text in enumerate(column.categories, start=OTHER + 1)}
+    codes = column.code_of
     encoded = (MISSING if is_missing(value, markers) else codes.get(as_text(value), OTHER) for value in values)
     return np.fromiter(encoded, np.float32, len(values)).reshape(-1, 1)
 
@@ -259,9 +214,10 @@ class Predictor:
 
     def predict_matrix(self, matrix: Matrix) -> Prediction:
         """Predict n rows already encoded, in batches of bounded size."""
-        starts = range(0, max(len(matrix), 1), BATCH_ROWS)
-        raw = np.concatenate([self._run(matrix[start : start + BATCH_ROWS]) for start in starts])
-        return interpret(self.signature, raw)
+        if len(matrix) <= BATCH_ROWS:
+            return interpret(self.signature, self._run(matrix))
+        starts = range(0, len(matrix), BATCH_ROWS)
+        return interpret(self.signature, np.concatenate([self._run(matrix[at : at + BATCH_ROWS]) for at in starts]))
 
     def _onnx(self, content: bytes) -> Callable[[Matrix], Values]:
         import onnxruntime
@@ -302,18 +258,3 @@ def interpret(signature: Signature, raw: Values) -> Prediction:
         threshold = 0.5 if signature.threshold is None else signature.threshold
         return Prediction(raw, (raw[:, 1] >= threshold).astype(np.int64))
     return Prediction(raw, raw.argmax(axis=1).astype(np.int64))
-
-
-def load_signature(folder: Path) -> Signature:
-    """Read `signature.json`.
-
-    Raises:
-        UserError: It is missing or not a signature.
-    """
-    path = folder / SIGNATURE
-    try:
-        return Signature.model_validate_json(path.read_bytes())
-    except OSError:
-        raise UserError(f"{path}: cannot be read; run `make repro`") from None
-    except ValidationError as error:
-        raise UserError(f"{path}: not a signature ({error.error_count()} faults); run `make repro`") from None

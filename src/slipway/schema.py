@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from slipway import layout
 from slipway.moments import pattern
 from slipway.settings import Frozen, load
+from slipway.signature import Outside
 from slipway.values import as_text
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -73,6 +74,10 @@ class Column(Frozen):
     keeps the frequent ones. `format` is the strptime pattern of a datetime, for texts in files and requests alike, of
     the directives in `slipway.moments`; ISO 8601 needs none. `monotonic` says which way the prediction (of the positive
     class, or of the number) must go as the column grows, all else equal; the model suite tests it.
+
+    `outside` says what the service does with a value below `min`, above `max` or not among `categories`: `reject` the
+    request, `clip` to the nearest bound, or `accept` it (of a category: as one unheard of). The last two are counted.
+    The pipeline itself stops at such a value.
     """
 
     type: ColumnType
@@ -82,6 +87,7 @@ class Column(Frozen):
     max: float | None = None
     categories: tuple[str, ...] | None = None
     format: str | None = None
+    outside: Outside = "reject"
     monotonic: Literal["increasing", "decreasing"] | None = None
     note: str | None = None
 
@@ -100,6 +106,10 @@ class Column(Frozen):
             raise ValueError("categories belong to category columns")
         if self.categories is not None and len(set(self.categories)) != len(self.categories):
             raise ValueError("categories repeat a value")
+        if self.outside != "reject" and self.min is None and self.max is None and self.categories is None:
+            raise ValueError("outside belongs to columns with min, max or categories")
+        if self.outside == "clip" and self.type == "category":
+            raise ValueError("outside: clip belongs to number and integer columns")
         if self.monotonic is not None and (self.type not in {"number", "integer"} or not self.use):
             raise ValueError("monotonic belongs to number and integer columns that the model uses")
         if self.format is not None:

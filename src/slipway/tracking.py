@@ -138,7 +138,7 @@ def log(uri: str, run: Run, *, new: bool) -> str:
 
 
 def _log_model(mlflow: Any, uri: str, run_id: str, folder: Path) -> None:
-    from slipway.predictor import load_signature
+    from slipway.signature import load_signature
 
     signature = load_signature(folder)
     client = mlflow.MlflowClient(uri)

@@ -9,7 +9,8 @@ from slipway import behaviour, layout
 from slipway.encoding import columns_of
 from slipway.files import read_report
 from slipway.pipeline_file import load_pipeline
-from slipway.predictor import GOLDEN, Predictor, encode
+from slipway.predictor import Predictor, encode
+from slipway.signature import GOLDEN
 from slipway.stages.export import difference, reference
 
 GATES = project.params().gates

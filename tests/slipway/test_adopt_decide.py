@@ -22,8 +22,9 @@ from slipway.adopt.write import schema_text
 from slipway.calibration import CalibrationError
 from slipway.errors import UserError
 from slipway.params import Params
-from slipway.predictor import Prediction, Signature
+from slipway.predictor import Prediction
 from slipway.schema import load_schema
+from slipway.signature import Signature
 from slipway.stages.prepare import prepare
 
 RNG = np.random.default_rng(3)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from slipway.calibration import CalibrationError
-from slipway.predictor import Prediction, Signature
+from slipway.predictor import Prediction
+from slipway.signature import Signature
 
 BINARY = Signature(task="binary", target="y", classes=("no", "yes"), inputs=(), prior=(0.5, 0.5))
 THREE = Signature(task="multiclass", target="y", classes=("a", "b", "c"), inputs=(), prior=(1 / 3,) * 3)

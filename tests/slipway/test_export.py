@@ -18,7 +18,8 @@ from slipway.encoding import columns_of
 from slipway.errors import UserError
 from slipway.params import Export
 from slipway.pipeline_file import load_pipeline, pipeline_bytes
-from slipway.predictor import ModelFile, Predictor, encode, load_signature
+from slipway.predictor import Predictor, encode
+from slipway.signature import ModelFile, load_signature
 from slipway.stages.export import difference, export, reference, write_model
 from slipway.stages.train import Trained, train
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, zero_one_loss
 
 from slipway.fairness import Gaps, by_group
-from slipway.predictor import Prediction, Signature
+from slipway.predictor import Prediction
+from slipway.signature import Signature
 
 BINARY = Signature(task="binary", target="y", classes=("no", "yes"), inputs=(), prior=(0.5, 0.5))
 NUMBER = Signature(task="regression", target="y", inputs=(), prior=(0.0,))

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from slipway.errors import UserError
 from slipway.moments import moment_of, pattern, read_moment
-from slipway.predictor import Input, Signature, encode
+from slipway.predictor import encode
 from slipway.schema import Column, Schema, Source, Target
+from slipway.signature import Input, Signature
 from slipway.tables import typed
 
 FORMATS = (

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from slipway.encoding import columns_of, fit_inputs
 from slipway.params import Params
-from slipway.predictor import Signature, encode
+from slipway.predictor import encode
 from slipway.schema import Schema
+from slipway.signature import Signature
 from slipway.stages.prepare import prepare
 from slipway.stages.train import train
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from helpers import schema_of
 from slipway.errors import UserError
-from slipway.predictor import MISSING, OTHER, Coded, DatePart, Input, Signature, encode
+from slipway.predictor import Coded, encode
+from slipway.signature import MISSING, OTHER, DatePart, Input, Signature
 from slipway.tables import typed
 from slipway.values import as_text
 

@@ -15,8 +15,9 @@ from slipway.errors import UserError
 from slipway.fairness import Gaps, sensitive_groups
 from slipway.metrics import HIGHER_IS_BETTER, Scorer, bootstrap
 from slipway.params import Bound, Params, Slice, Split
-from slipway.predictor import Prediction, Signature
+from slipway.predictor import Prediction
 from slipway.schema import Schema, Task
+from slipway.signature import Signature
 from slipway.slices import slice_masks
 from slipway.split import is_holdout
 from slipway.values import number_text

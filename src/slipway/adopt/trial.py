@@ -16,8 +16,9 @@ from model.pipeline import build
 from slipway.encoding import columns_of, fit_inputs, target_of
 from slipway.errors import UserError
 from slipway.params import Params, Threshold
-from slipway.predictor import Input, Matrix, Prediction, Signature, encode, interpret
+from slipway.predictor import Matrix, Prediction, encode, interpret
 from slipway.schema import Schema
+from slipway.signature import Input, Signature
 from slipway.stages.train import cross_validate, usable_folds
 
 SAMPLE_ROWS = 20_000

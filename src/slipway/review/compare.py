@@ -11,8 +11,9 @@ import polars as pl
 from slipway.encoding import columns_of
 from slipway.errors import UserError
 from slipway.metrics import HIGHER_IS_BETTER, Resampled, Scorer, bootstrap
-from slipway.predictor import Prediction, Predictor, Signature, Values
+from slipway.predictor import Prediction, Predictor, Values
 from slipway.review.verdict import Difference
+from slipway.signature import Signature
 
 UNDEFINED = 0.1  # the share of resamples that may leave a metric undefined; an interval of fewer would say too little
 

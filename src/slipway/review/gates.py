@@ -17,9 +17,10 @@ from slipway.errors import UserError
 from slipway.files import read_report
 from slipway.metrics import HIGHER_IS_BETTER, METRICS
 from slipway.params import Bound, Gates
-from slipway.predictor import GOLDEN, Predictor
+from slipway.predictor import Predictor
 from slipway.review.compare import Measured
 from slipway.review.verdict import Difference, Gate, Status
+from slipway.signature import GOLDEN
 from slipway.suites import Status as CheckStatus
 from slipway.values import number_text
 

@@ -13,11 +13,12 @@ from slipway.fairness import RATES, Gaps, Grouping, Groups, by_group, sensitive_
 from slipway.files import read_report, read_table, undamaged
 from slipway.metrics import METRICS, Resampled
 from slipway.params import NotWorse
-from slipway.predictor import Prediction, Signature
+from slipway.predictor import Prediction
 from slipway.review import gates
 from slipway.review.candidate import Candidate
 from slipway.review.compare import Measured, OnSlice, differ, measure, scorer_of
 from slipway.review.verdict import Comparison, Gate, Side, SliceDifference, Status
+from slipway.signature import Signature
 from slipway.slices import slice_masks, slices_of
 
 Found = Mapping[str, Measured]

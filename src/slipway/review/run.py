@@ -12,7 +12,7 @@ from slipway import layout
 from slipway.errors import UserError
 from slipway.files import console, read_report
 from slipway.params import Split
-from slipway.predictor import Predictor, Signature
+from slipway.predictor import Predictor
 from slipway.review import gates
 from slipway.review.base import Base, NoModelError, base_model, digest, find_base
 from slipway.review.candidate import Candidate, data_hash, load_candidate
@@ -23,6 +23,7 @@ from slipway.review.judge import Opponent, judge
 from slipway.review.verdict import LastRun, Side, Verdict, conclude
 from slipway.schema import Schema
 from slipway.settings import describe, read_yaml
+from slipway.signature import Signature
 
 
 def review(revision: str | None = None, *, into: str | None = None, reproduce: bool = True) -> Verdict:

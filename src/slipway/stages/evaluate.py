@@ -15,8 +15,9 @@ from slipway.files import console, read_report, read_table, replaced, write_json
 from slipway.metrics import HIGHER_IS_BETTER, METRICS, Interval, Scorer, intervals
 from slipway.params import Evaluate, load_params
 from slipway.plots import write_plots
-from slipway.predictor import Matrix, Prediction, Predictor, Signature, encode
+from slipway.predictor import Matrix, Prediction, Predictor, encode
 from slipway.schema import load_schema
+from slipway.signature import Signature
 from slipway.slices import slice_masks, slices_of
 from slipway.stages import started
 

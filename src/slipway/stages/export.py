@@ -13,19 +13,11 @@ from slipway.errors import UserError, warn
 from slipway.files import read_table, replaced, write_json, write_text
 from slipway.params import Export, load_params
 from slipway.pipeline_file import load_pipeline, pipeline_bytes, types_in
-from slipway.predictor import (
-    GOLDEN,
-    SIGNATURE,
-    Matrix,
-    ModelFile,
-    Predictor,
-    Signature,
-    Values,
-    encode,
-    load_signature,
-)
+from slipway.predictor import Matrix, Predictor, Values, encode
+from slipway.signature import GOLDEN, SIGNATURE, ModelFile, Signature, load_signature
 from slipway.stages import started
 
+GOLDEN_ROWS = 64
 OPSETS = {"": 21, "ai.onnx.ml": 3}
 
 
@@ -109,11 +101,22 @@ def export(
     return model, report
 
 
-def write_golden(pipeline: Pipeline, signature: Signature) -> None:
-    """Write rows and what the fitted pipeline says of them, by which a model file is known to be the right one."""
-    rows = made_up_rows(signature)
+def write_golden(pipeline: Pipeline, signature: Signature, tolerance: float) -> None:
+    """Write rows and what the fitted pipeline says of them, by which a model file is known to be the right one.
+
+    The first `valid` of them keep to the data contract, so that a service answers them. `tolerance` is the greatest
+    difference allowed, in the answers' own unit.
+    """
+    rows = made_up_rows(signature, GOLDEN_ROWS)
     answers = reference(pipeline, encode(signature, rows), signature.task)
-    write_json(layout.MODEL / GOLDEN, {"rows": rows, "answers": answers.tolist()})
+    spread = float(np.std(answers)) if signature.task == "regression" else 1.0
+    golden = {
+        "rows": rows,
+        "answers": answers.tolist(),
+        "valid": GOLDEN_ROWS // 2,
+        "tolerance": tolerance * (spread or 1.0),
+    }
+    write_json(layout.MODEL / GOLDEN, golden)
 
 
 def write_model(signature: Signature, model: ModelFile, content: bytes) -> ModelFile:
@@ -140,7 +143,7 @@ def main() -> None:
         frame = read_table(layout.TRAIN, columns=signature.names)
         matrix = encode(signature, columns_of(frame, signature.names))
         model, report = export(pipeline, signature, matrix, params.export)
-        write_golden(pipeline, signature)
+        write_golden(pipeline, signature, params.export.tolerance)
         write_json(layout.EXPORT_REPORT, report)
         if model.reason is not None:
             warn("export", f"the model ships as skops, not ONNX: {model.reason}")

@@ -17,17 +17,19 @@ from sklearn.pipeline import Pipeline
 
 from model.pipeline import build
 from slipway import layout, tracking
-from slipway.encoding import columns_of, fit_inputs, predictions_table, target_of
+from slipway.encoding import QUANTILES, columns_of, fit_inputs, predictions_table, target_of
 from slipway.errors import UserError, warn
 from slipway.files import console, read_table, replaced, write_json, write_text
 from slipway.metrics import Scorer, choose_threshold
 from slipway.params import Params, Threshold, load_params
 from slipway.pipeline_file import pipeline_bytes
-from slipway.predictor import SIGNATURE, Matrix, Signature, Values, encode, interpret
+from slipway.predictor import Matrix, Values, encode, interpret
 from slipway.schema import Schema, load_schema
+from slipway.signature import SIGNATURE, Signature, Spread
 from slipway.stages import started
 
 Cut = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # rows to fit on, rows to score
+COVERAGE = 0.9  # of the interval that a prediction of a number comes with
 RARE = 10  # a class with fewer training rows than this is worth a warning
 
 
@@ -83,7 +85,7 @@ def train(frame: pl.DataFrame, schema: Schema, params: Params) -> Trained:
                 f"bound it by `min` and `max`, or set `use: false`, in {layout.SCHEMA}"
             ) from None
     notes += sorted({_readable(warning.message) for warning in caught})
-    signature = signature.model_copy(update={"threshold": validated.threshold})
+    signature = signature.model_copy(update={"threshold": validated.threshold, "spread": _spread(y, validated, schema)})
     report = {
         "task": schema.target.task,
         "model": params.train.model,
@@ -233,6 +235,19 @@ def _prior(y: npt.NDArray[Any], schema: Schema) -> tuple[float, ...]:
     if schema.target.task == "regression":
         return (float(y.mean()),)
     return tuple((np.bincount(y, minlength=len(schema.target.classes)) / len(y)).tolist())
+
+
+def _spread(y: npt.NDArray[Any], validated: Validated, schema: Schema) -> Spread | None:
+    """Where the target's numbers lie, and how far out-of-fold predictions miss them; None for classes."""
+    if schema.target.task != "regression":
+        return None
+    residuals = np.sort(validated.truth - validated.predicted)
+    rank = int(np.ceil((len(residuals) + 1) * (1 + COVERAGE) / 2))  # of the m + 1 places that a new residual may take
+    return Spread(
+        quantiles=tuple(np.quantile(y, QUANTILES).tolist()),
+        coverage=COVERAGE,
+        residuals=(float(residuals[-rank]), float(residuals[rank - 1])) if rank <= len(residuals) else None,
+    )
 
 
 def _readable(message: Warning | str) -> str:

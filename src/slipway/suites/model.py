@@ -6,8 +6,9 @@ import polars as pl
 from slipway import layout
 from slipway.files import read_table
 from slipway.params import load_params
-from slipway.predictor import Values, load_signature
+from slipway.predictor import Values
 from slipway.schema import Schema, load_schema
+from slipway.signature import load_signature
 from slipway.stages import started
 from slipway.suites import write_suite
 from slipway.suites.job import Job

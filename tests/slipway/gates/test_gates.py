@@ -13,10 +13,10 @@ from world import SETTINGS, judged, people, statuses
 
 from helpers import write
 from slipway import layout
-from slipway.predictor import SIGNATURE
 from slipway.review.judge import Opponent
 from slipway.review.verdict import Side
 from slipway.schema import Schema
+from slipway.signature import SIGNATURE
 from slipway.suites import Check, write_suite
 
 

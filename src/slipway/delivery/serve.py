@@ -1,0 +1,76 @@
+"""Serving the workspace's model on this machine, and asking it something."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from slipway import layout
+from slipway.delivery.ship import ship
+from slipway.errors import UserError
+from slipway.service.release import example, load_golden
+from slipway.signature import load_signature
+
+SERVICE = "slipway.service.main:Slipway"
+DRAIN = 30  # seconds that requests in work have when the service is stopped
+
+
+def environment(release: Path) -> dict[str, str]:
+    """The environment in which BentoML serves a release.
+
+    It has a store of its own and tells nobody. As in a container, the server ends when its worker does: BentoML would
+    otherwise start a worker that cannot start again and again.
+    """
+    return os.environ | {
+        "SLIPWAY_RELEASE": str(release.resolve()),
+        "BENTOML_HOME": str(layout.BENTOML.resolve()),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_CONTAINERIZED": "true",
+    }
+
+
+def command(host: str, port: int) -> list[str]:
+    """The command that serves."""
+    options = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", str(DRAIN)]
+    return [sys.executable, "-m", "bentoml", "serve", SERVICE, *options]
+
+
+def serve(host: str, port: int, fallback: str | None) -> int:
+    """Assemble the release and serve it until interrupted; returns the exit code."""
+    release = ship(fallback=fallback)
+    print(f"model {release.version} on http://{host}:{port}; `make predict` asks it, Ctrl-C stops it")  # noqa: T201
+    layout.BENTOML.mkdir(exist_ok=True)
+    with subprocess.Popen(command(host, port), env=environment(layout.RELEASE)) as server:  # noqa: S603
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        try:
+            code = server.wait()
+        except KeyboardInterrupt:  # the server heard it as well
+            code = server.wait()
+    return 0 if code in {0, -signal.SIGINT, -signal.SIGTERM} else code
+
+
+def predict(url: str, file: Path | None) -> Any:
+    """Send a request, the example of the workspace's model unless there is a file, and return the answer.
+
+    Raises:
+        UserError: Nothing answers there, or it refuses.
+    """
+    if file is None:
+        body = json.dumps([example(load_signature(layout.MODEL), load_golden(layout.MODEL))]).encode()
+    else:
+        body = file.read_bytes()
+    try:
+        answer = requests.post(f"{url}/predict", data=body, headers={"content-type": "application/json"}, timeout=60)
+        content = answer.json()
+    except requests.ConnectionError:
+        raise UserError(f"{url}: nothing answers there; run `make serve` in another terminal") from None
+    except (requests.RequestException, ValueError) as error:
+        raise UserError(f"{url}: {' '.join(str(error).split())[:200]}") from None
+    if not answer.ok:
+        raise UserError(f"{url}: refused with {answer.status_code}: {content.get('detail', content)}")
+    return content

@@ -1,0 +1,1 @@
+"""What runs in production: one folder with a model in, HTTP out. It imports nothing of training."""

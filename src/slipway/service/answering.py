@@ -1,0 +1,131 @@
+"""The model behind the service: proved by golden rows before it answers, left alone and replaced while it fails.
+
+While the model fails, the release before answers, if it was shipped along, and otherwise what training knew without
+looking at any row: the shares of the classes, or the mean.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from circuitbreaker import CircuitBreaker
+
+from slipway.errors import UserError
+from slipway.predictor import Matrix, Prediction, Predictor, interpret
+from slipway.service.logs import note, reason, trouble
+from slipway.service.metrics import Metrics
+from slipway.service.reading import Request
+from slipway.service.release import FALLBACK, MODEL, Golden, Release, load_golden, load_release, prove
+from slipway.signature import Signature, load_signature
+
+
+class BrokenAnswerError(Exception):
+    """The model answered, but not with numbers that can be probabilities or values."""
+
+
+class Answering:
+    """Answers requests with the model of a release.
+
+    Args:
+        folder: The release.
+        threads: Threads that one prediction may use.
+
+    Raises:
+        UserError: The release or the signature of its model cannot be read. A model file that is missing or damaged is
+            no such error: the fallback answers, and the service never becomes ready.
+    """
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        self.release: Release = load_release(folder)
+        self.signature: Signature = load_signature(folder / MODEL)
+        self.golden: Golden = load_golden(folder / MODEL)
+        self.problem: str | None = None  # why the model is not to be trusted
+        self.metrics = Metrics(self.signature, self.release)
+        self._model = self._proved(folder / MODEL, self.golden, threads)
+        self._previous = self._load_previous(folder / FALLBACK, threads)
+        self._breaker = CircuitBreaker(
+            self.release.service.breaker.failures, self.release.service.breaker.seconds, Exception, "model"
+        )
+        self.metrics.breaker.set(0)
+
+    def _proved(self, folder: Path, golden: Golden, threads: int) -> Predictor | None:
+        try:
+            predictor = Predictor(folder, threads=threads)
+            gap = prove(predictor, golden)
+        except Exception as error:  # a model file is data; whatever it does, the service says so and stays up
+            self.problem = str(error)
+            trouble("the model cannot be used", reason=self.problem)
+            return None
+        note("the model answers its golden rows", rows=len(golden.answers), difference=gap)
+        return predictor
+
+    def _load_previous(self, folder: Path, threads: int) -> Predictor | None:
+        """The model of the release before, if it is there and takes the same inputs."""
+        if not folder.exists():
+            return None
+        try:
+            predictor = Predictor(folder, threads=threads)
+            prove(predictor, load_golden(folder))
+        except Exception as error:  # as above; there is still the prior
+            trouble("the fallback cannot be used", reason=reason(error))
+            return None
+        theirs, ours = predictor.signature, self.signature
+        if (theirs.task, theirs.classes) != (ours.task, ours.classes) or set(theirs.names) - set(ours.names):
+            why = "it predicts something else, or needs inputs that the model does not have"
+            trouble("the fallback cannot be used", reason=why)
+            return None
+        return predictor
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model has shown that it answers correctly."""
+        return self._model is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the model is left alone at the moment."""
+        return bool(self._breaker.opened)
+
+    def answer(self, request: Request) -> tuple[Prediction, str | None]:
+        """Predict n rows, and say who answered: None for the model, otherwise `previous` or `prior`."""
+        if self._model is not None and not self._breaker.opened:
+            try:
+                prediction: Prediction = self._breaker.call(self._run, self._model, request.matrix)
+            except Exception as error:  # the model must not take the service with it
+                self.metrics.failure()
+                trouble("the model failed", reason=reason(error))
+            else:
+                self.metrics.breaker.set(0)
+                return prediction, None
+            self.metrics.breaker.set(int(self._breaker.opened))
+        return self._fallback(request)
+
+    @staticmethod
+    def _run(model: Predictor, matrix: Matrix) -> Prediction:
+        prediction = model.predict_matrix(matrix)
+        if len(prediction.values) != len(matrix) or not np.isfinite(prediction.values).all():
+            raise BrokenAnswerError("the model's answer is not finite, or not one for each row")
+        return prediction
+
+    def _fallback(self, request: Request) -> tuple[Prediction, str]:
+        if self._previous is not None:
+            try:
+                prediction = self._previous.predict(request.values)
+                if np.isfinite(prediction.values).all():
+                    self.metrics.fell_back("previous")
+                    return prediction, "previous"
+            except Exception as error:  # there is still the prior
+                trouble("the fallback failed", reason=reason(error))
+        self.metrics.fell_back("prior")
+        prior = np.asarray(self.signature.prior, np.float64)
+        return interpret(self.signature, np.tile(prior, (request.rows, 1))), "prior"
+
+
+def load(folder: Path, threads: int = 1) -> Answering:
+    """Load a release for serving.
+
+    Raises:
+        UserError: It is not one.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; SLIPWAY_RELEASE must name a release, as `make serve` makes one")
+    return Answering(folder, threads)

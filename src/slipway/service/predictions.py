@@ -1,0 +1,205 @@
+"""The prediction log: what was asked and answered, kept for monitoring, off the way of requests.
+
+Requests are put on a bounded queue and dropped, and counted, where it is full. A thread writes them as JSON lines, one
+row a line, into a file that grows until it is large or old enough; then it gets its final name, and is uploaded if the
+log goes to object storage. Whatever goes wrong there is counted and logged, and no request hears of it.
+
+A line holds `request_id`, `row`, `time` (UTC, ISO 8601), `version`, `variant` (`model`, `previous` or `prior`),
+`features` (an object, as sent), `prediction` (class or number) and, of classes, `probabilities`.
+"""
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import Empty, Full, Queue
+from tempfile import mkdtemp
+from threading import Thread
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+import msgspec
+
+from slipway.predictor import Prediction
+from slipway.service.logs import reason, trouble
+from slipway.service.settings import PredictionLog
+from slipway.signature import Signature
+
+GROWING = ".part"
+PAUSE = 0.5  # seconds between looks at the age of a file
+RETRY = 5.0  # seconds before a folder that could not be written to is tried again
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One request of n rows and its answer."""
+
+    request_id: str
+    at: float  # seconds since the epoch
+    values: Mapping[str, Sequence[Any]]
+    prediction: Prediction
+    variant: str
+
+
+class PredictionWriter:
+    """Writes the prediction log.
+
+    Args:
+        settings: Where to, how often and how much.
+        signature: Names the classes.
+        version: Of the model.
+        counted: Is told an outcome (written, dropped, failed) and a number of requests.
+    """
+
+    def __init__(
+        self, settings: PredictionLog, signature: Signature, version: str, counted: Callable[[str, int], None]
+    ) -> None:
+        self._settings, self._signature, self._version, self._counted = settings, signature, version, counted
+        self._remote = settings.to if "://" in settings.to else None
+        self._folder = Path(mkdtemp(prefix="predictions-")) if self._remote else Path(settings.to)
+        self._queue: Queue[Entry | None] = Queue(settings.queue)
+        self._random = random.Random()  # noqa: S311  # a sample, not a secret
+        self._file: BinaryIO | None = None
+        self._path = Path()
+        self._opened, self._size, self._ill_until = 0.0, 0, 0.0
+        self._thread = Thread(target=self._work, name="prediction log", daemon=True)
+        self._thread.start()
+
+    def put(self, entry: Entry) -> None:
+        """Take a request, or drop it; never waits."""
+        if self._settings.sample < 1 and self._random.random() >= self._settings.sample:
+            return
+        try:
+            self._queue.put_nowait(entry)
+        except Full:
+            self._counted("dropped", 1)
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Write what is waiting, close the file and end, within so many seconds."""
+        with suppress(Full):
+            self._queue.put(None, timeout=seconds)
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        self._guarded(self._recover)
+        last_tidy = 0.0
+        while True:
+            try:
+                entry = self._queue.get(timeout=PAUSE)
+            except Empty:
+                pass
+            else:
+                if entry is None:
+                    self._guarded(self._finish)
+                    return
+                self._write(entry)
+            if self._file is not None and self._is_full():
+                self._guarded(self._finish)
+            if time.monotonic() - last_tidy > 60:
+                last_tidy = time.monotonic()
+                self._guarded(self._tidy)
+
+    def _write(self, entry: Entry) -> None:
+        if time.monotonic() < self._ill_until:
+            self._counted("failed", 1)
+            return
+        try:
+            if self._file is None:
+                self._open()
+            content = b"".join(msgspec.json.encode(line) + b"\n" for line in self._lines(entry))
+            self._file.write(content)  # type: ignore[union-attr]
+            self._file.flush()  # type: ignore[union-attr]
+            self._size += len(content)
+        except Exception as error:  # a full disk, a folder that is gone: monitoring suffers, predictions do not
+            self._ill(error)
+            self._counted("failed", 1)
+        else:
+            self._counted("written", 1)
+
+    def _lines(self, entry: Entry) -> list[dict[str, Any]]:
+        moment = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds")
+        names, labels = list(entry.values), entry.prediction.labels
+        lines = []
+        for row, values in enumerate(zip(*entry.values.values(), strict=True)):
+            line: dict[str, Any] = {
+                "request_id": entry.request_id,
+                "row": row,
+                "time": moment,
+                "version": self._version,
+                "variant": entry.variant,
+                "features": dict(zip(names, values, strict=True)),
+            }
+            if labels is None:
+                line["prediction"] = float(entry.prediction.values[row])
+            else:
+                line["prediction"] = self._signature.classes[labels[row]]
+                line["probabilities"] = entry.prediction.values[row].tolist()
+            lines.append(line)
+        return lines
+
+    def _open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = f"predictions-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid4().hex[:8]}.jsonl"
+        self._path = self._folder / name
+        self._file = self._path.with_name(name + GROWING).open("ab")
+        self._opened, self._size = time.monotonic(), 0
+
+    def _is_full(self) -> bool:
+        age = time.monotonic() - self._opened
+        return self._size >= self._settings.file_mb * 1e6 or age >= self._settings.file_seconds
+
+    def _finish(self) -> None:
+        """Close the file, name it for good, and send it on."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+            self._path.with_name(self._path.name + GROWING).rename(self._path)
+        if self._remote:
+            self._upload()
+
+    def _recover(self) -> None:
+        """Give files that a killed process left their final name."""
+        for left in self._folder.glob(f"predictions-*{GROWING}"):
+            process = left.name.split("-")[2]
+            if not Path(f"/proc/{process}").exists() or process == str(os.getpid()):
+                left.rename(left.with_suffix(""))
+
+    def _upload(self) -> None:
+        """Send finished files to object storage; those that do not get there stay, and are tried again."""
+        import fsspec
+
+        system, root = fsspec.core.url_to_fs(self._remote)
+        for path in sorted(self._folder.glob("predictions-*.jsonl")):
+            system.makedirs(root, exist_ok=True)
+            system.put_file(str(path), f"{root.rstrip('/')}/{path.name}")
+            path.unlink()
+
+    def _tidy(self) -> None:
+        """Remove files that are too old or too many."""
+        files = sorted(self._folder.glob("predictions-*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
+        kept, newest = 0.0, time.time() - self._settings.keep_days * 86_400
+        for path in files:
+            status = path.stat()
+            kept += status.st_size
+            if kept > self._settings.keep_mb * 1e6 or status.st_mtime < newest:
+                path.unlink(missing_ok=True)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # as in `_write`
+            self._ill(error)
+
+    def _ill(self, error: Exception) -> None:
+        """Say once in a while what is wrong, and leave the folder alone for some seconds."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+        if time.monotonic() >= self._ill_until:
+            trouble("the prediction log cannot be written", reason=reason(error))
+        self._ill_until = time.monotonic() + RETRY

@@ -1,0 +1,230 @@
+"""From the bytes of a request to columns that the encoder takes: JSON typed by the signature, held to the contract.
+
+The quick way decodes and checks everything at once. A request that does not pass is read a second time, slowly, to say
+of each fault which row, which field, what was got and what is allowed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from slipway.predictor import Matrix, Values, encode
+from slipway.service.fields import Counts, Field
+from slipway.service.problems import MOST, Fault, Refused, shown
+from slipway.signature import Signature
+
+RECORDS, COLUMNS = "records", "columns"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that keeps to the contract: n rows.
+
+    Attributes:
+        matrix: The rows as the model takes them, shape (n, features).
+        values: The rows as they came, by field.
+        columnar: Whether they came as columns.
+        counts: By field and kind (missing, out_of_range, unknown), how many values were so and yet accepted.
+    """
+
+    matrix: Matrix
+    values: Mapping[str, Sequence[Any]]
+    columnar: bool
+    counts: Counts = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.matrix)
+
+
+class Reader:
+    """Reads requests for one model.
+
+    Args:
+        signature: What the model takes.
+        most_rows: Rows that one request may have.
+    """
+
+    def __init__(self, signature: Signature, most_rows: int) -> None:
+        self.signature, self._most_rows = signature, most_rows
+        fields = [Field.of(column, signature.missing) for column in signature.inputs]
+        self._fields = {column.input.name: column for column in fields}
+        self._names = list(self._fields)
+        self._numbers = [place for place, column in enumerate(fields) if column.input.is_number]
+        numbers = [fields[place] for place in self._numbers]
+        self._kept = [place for place, column in enumerate(numbers) if not column.input.constant]
+        self._whole = [place for place, column in enumerate(numbers) if column.input.type == "integer"]
+        self._least = np.array([[column.least] for column in numbers])
+        self._greatest = np.array([[column.greatest] for column in numbers])
+        self._number_fields = numbers
+        self._other_fields = [column for column in fields if not column.input.is_number]
+        keys = {f"f{place}": name for place, name in enumerate(self._names)}
+        options: dict[str, Any] = {"rename": keys, "forbid_unknown_fields": True, "gc": False, "kw_only": True}
+        single: list[Any] = [(key, one.json, *one.default) for key, one in zip(keys, fields, strict=True)]
+        lists: list[Any] = [(key, list.__class_getitem__(kind), *rest) for key, kind, *rest in single]
+        record = msgspec.defstruct("Record", single, **options)
+        columns = msgspec.defstruct("Columns", lists, **options)
+        self._one = msgspec.json.Decoder(record)
+        self._list = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
+        self._columns = msgspec.json.Decoder(columns)
+        self._keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+    def read(self, body: bytes) -> Request:
+        """Read a list of records, one record, `{"records": [...]}` or `{"columns": {...}}`.
+
+        Raises:
+            Refused: The body is not JSON, breaks the contract, or has too many rows.
+        """
+        try:
+            form, columns = self._decoded(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {reason}") from None
+        rows = len(columns[0]) if columns else 0
+        if not rows:
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "there are no rows; send one record or more")
+        if rows > self._most_rows:
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"{rows:,} rows are more than one request may have ({self._most_rows:,}); send them in parts",
+            )
+        return self._checked(columns, columnar=form == COLUMNS)
+
+    def _decoded(self, body: bytes) -> tuple[str, list[Sequence[Any]]]:
+        try:
+            form, content = self._form(body)
+            return form, self._decode(form, content)
+        except msgspec.ValidationError as error:
+            raise self._explained(body, str(error)) from None
+
+    def _form(self, body: bytes) -> tuple[str, bytes | msgspec.Raw]:
+        """Which of the forms a body has, and the part of it that holds the rows."""
+        start = body[:64].lstrip()[:1]
+        if start != b"{":
+            return "list", body
+        keys = self._keys.decode(body)
+        if len(keys) == 1:
+            ((key, content),) = keys.items()
+            if key == COLUMNS and bytes(content).lstrip()[:1] == b"{":
+                return COLUMNS, content
+            if key == RECORDS and bytes(content).lstrip()[:1] == b"[":
+                return "list", content
+        return "one", body
+
+    def _decode(self, form: str, content: bytes | msgspec.Raw) -> list[Sequence[Any]]:
+        """The values of each field, in the order of the signature."""
+        if form == COLUMNS:
+            columns = list(msgspec.structs.astuple(self._columns.decode(content)))
+            rows = max((len(values) for values in columns if values is not None), default=0)
+            columns = [[None] * rows if values is None else values for values in columns]
+            if any(len(values) != rows for values in columns):
+                raise msgspec.ValidationError("the columns are not equally long")
+            return columns
+        records = self._list.decode(content) if form == "list" else [self._one.decode(content)]
+        return list(zip(*map(msgspec.structs.astuple, records), strict=True))
+
+    def _checked(self, columns: list[Sequence[Any]], *, columnar: bool) -> Request:
+        """Hold the values against the contract, and encode them."""
+        faults: list[Fault] = []
+        counts: Counts = {}
+        numbers = np.array([columns[place] for place in self._numbers], np.float64)
+        if self._numbers and not ((numbers >= self._least) & (numbers <= self._greatest)).all():
+            numbers = self._judged(numbers, faults, counts)
+        if self._whole:
+            whole = numbers[self._whole]
+            for place, row in np.argwhere((whole != np.trunc(whole)) & ~np.isnan(whole)):
+                column = self._number_fields[self._whole[place]]
+                faults.append(column.fault("is not a whole number", int(row), float(whole[place, row])))
+        values = dict(zip(self._names, columns, strict=True))
+        others = {
+            column.input.name: column.read(values[column.input.name], faults, counts) for column in self._other_fields
+        }
+        if faults:
+            raise _refused(faults)
+        kept = numbers if len(self._kept) == len(numbers) else numbers[self._kept]
+        return Request(encode(self.signature, others, kept), values, columnar, counts)
+
+    def _judged(self, numbers: Values, faults: list[Fault], counts: Counts) -> Values:
+        """Find the numbers that are missing or out of range, and do with them what the contract says."""
+        numbers = numbers.copy()
+        missing = np.isnan(numbers)
+        outside = (numbers < self._least) | (numbers > self._greatest)
+        for place in np.flatnonzero((missing | outside).any(axis=1)):
+            column = self._number_fields[place]
+            name, rows = column.input.name, numbers[place]
+            if gone := int(missing[place].sum()):
+                counts[name, "missing"] = gone
+                if not column.input.nullable:
+                    faults += [column.fault("is missing", int(row), None) for row in np.flatnonzero(missing[place])]
+            if out := int(outside[place].sum()):
+                counts[name, "out_of_range"] = out
+                if column.input.outside == "reject":
+                    faults += [
+                        column.fault("is out of range", int(row), float(rows[row]))
+                        for row in np.flatnonzero(outside[place])
+                    ]
+                elif column.input.outside == "clip":
+                    numbers[place] = np.clip(rows, column.least, column.greatest)
+        return numbers
+
+    def _explained(self, body: bytes, message: str) -> Refused:
+        """Read a body that does not have the signature's types again, and say of each value what is wrong with it."""
+        content = msgspec.json.decode(body)
+        if isinstance(content, dict) and len(content) == 1 and isinstance(content.get(COLUMNS), dict):
+            return self._explained_columns(content[COLUMNS], message)
+        if isinstance(content, dict) and len(content) == 1 and isinstance(content.get(RECORDS), list):
+            content = content[RECORDS]
+        records = content if isinstance(content, list) else [content]
+        faults: list[Fault] = []
+        for row, record in enumerate(records):
+            if len(faults) > MOST:
+                break
+            if not isinstance(record, dict):
+                faults.append(Fault("is not a record", row=row, got=shown(record), allowed="an object of fields"))
+                continue
+            faults += [self._unknown(name, row) for name in record if name not in self._fields]
+            for name, column in self._fields.items():
+                if name not in record and not column.default:
+                    faults.append(Fault("is missing", name, row, None, column.allowed))
+                elif name in record and not column.takes(record[name]):
+                    faults.append(column.fault("is of the wrong type", row, record[name]))
+        return _refused(faults) if faults else Refused(HTTPStatus.UNPROCESSABLE_ENTITY, message)
+
+    def _explained_columns(self, content: dict[str, Any], message: str) -> Refused:
+        faults = [self._unknown(name, None) for name in content if name not in self._fields]
+        lengths = {name: len(values) for name, values in content.items() if isinstance(values, list)}
+        longest = max(lengths.values(), default=0)
+        for name, column in self._fields.items():
+            if name not in content:
+                faults += [] if column.default else [Fault("is missing", name, None, None, f"a list: {column.allowed}")]
+            elif name not in lengths:
+                faults.append(Fault("is not a list", name, None, shown(content[name]), f"a list: {column.allowed}"))
+            elif lengths[name] != longest:
+                faults.append(Fault(f"has {lengths[name]} rows, others {longest}", name))
+            else:
+                wrong = (row for row, value in enumerate(content[name]) if not column.takes(value))
+                row = next(wrong, None)
+                faults += [] if row is None else [column.fault("is of the wrong type", row, content[name][row])]
+        return _refused(faults) if faults else Refused(HTTPStatus.UNPROCESSABLE_ENTITY, message)
+
+    def _unknown(self, name: str, row: int | None) -> Fault:
+        allowed = ", ".join(self._names[:MOST]) + (", ..." if len(self._names) > MOST else "")
+        return Fault("is not a field of this model", name[:200], row, None, allowed)
+
+
+def _refused(faults: list[Fault]) -> Refused:
+    first = faults[0]
+    where = "".join(
+        [f"row {first.row}: " if first.row is not None else "", f"{first.field!r} " if first.field is not None else ""]
+    )
+    got = f" (got {first.got})" if first.got is not None else ""
+    more = f", and {len(faults) - 1} more faults" if len(faults) > 1 else ""
+    expected = f"; allowed: {first.allowed}" if first.allowed else ""
+    return Refused(
+        HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}{first.message}{got}{expected}{more}", faults[:MOST], len(faults)
+    )
