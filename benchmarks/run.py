@@ -47,7 +47,6 @@ SERVED = (
     ("rows/s", "rows_per_second", "{:,.0f}"),
     ("start s", "start_seconds", "{:.2f}"),
     ("worker MB", "worker_mb", "{:,.0f}"),
-    ("all MB", "all_mb", "{:,.0f}"),
 )
 
 

@@ -26,7 +26,7 @@ from waiting import ENVIRONMENT
 BIN = Path(sys.executable).parent
 TRAINED_ON = 2_000  # rows of the table; every one that is trained on is asked for
 CONNECTIONS, SIZES = (1, 8, 32), (1, 1000)
-OURS, STOCK, MLFLOW, FASTAPI, LIMIT = "Slipway", "stock BentoML", "mlflow models serve", "FastAPI", "the limit"
+OURS, STOCK, MLFLOW, FASTAPI, LIMIT = "Slipway", "stock BentoML", "MLflow", "FastAPI", "the limit"
 COLUMNS, ALONE = "Slipway, by columns", "the predictor alone"
 TIMES = {STOCK: (4, 8), MLFLOW: (3,), FASTAPI: (3,)}  # how many times their requests/s ours shall answer
 JUDGED = 8  # connections at which the targets hold
@@ -48,7 +48,7 @@ def serving(
         tables.stages(root, sys.executable, without=("check-data", "check-model", "evaluate"))
         folder = root / "peers"
         folder.mkdir()
-        servers = all_servers(root, folder)
+        servers = all_servers(folder)
         run([sys.executable, PEERS / "models.py", folder], root, ENVIRONMENT | servers[STOCK].environment)
         asked = json.loads((folder / "rows.json").read_text("utf-8"))
 
@@ -64,7 +64,7 @@ def serving(
                     name: partial(up.get(name, up[OURS]).load, file, number, seconds) for name, file in files.items()
                 }
                 if COLUMNS in files:
-                    runs[ALONE] = partial(alone, root, files[COLUMNS], seconds)
+                    runs[ALONE] = partial(alone, folder, files[COLUMNS], seconds)
                 found += cell(size, number, in_turns(runs, repeat))
         memory = {name: server.memory() for name, server in up.items()}
         stack.close()
@@ -76,34 +76,42 @@ def serving(
     return [*found, *(resources(name, starts, memory[name]) for name in servers)]
 
 
-def all_servers(root: Path, folder: Path) -> dict[str, Server]:
-    """Every server with one worker, and else as it comes."""
+def all_servers(folder: Path) -> dict[str, Server]:
+    """Every server with one worker, and else as it comes; ours as `slipway serve` starts it."""
+    from slipway.delivery.serve import command, environment
+
     quiet = {"BENTOML_DO_NOT_TRACK": "true"}
     address = ("--host", "127.0.0.1", "--port", "{port}")
     uvicorn = (BIN / "uvicorn", "--app-dir", PEERS, *address)
     stock = quiet | {"BENTOML_HOME": str(folder / "stock"), "PYTHONPATH": str(PEERS)}
-    release = root / "artifacts/model"
+    ours = environment(folder / "release") | {"BENTOML_HOME": str(folder / "ours")}
     servers = (
+        Server(OURS, command("127.0.0.1", "{port}"), ours, "/readyz", "/predict", list, shares),
         Server(
             STOCK, (BIN / "bentoml", "serve", "stock:Stock", *address), stock, "/readyz", "/predict",
-            lambda rows: {"rows": rows}, lambda answer: [shares[1] for shares in answer],
+            lambda rows: {"rows": rows}, lambda answer: [row[1] for row in answer],
         ),
         Server(
             MLFLOW, (BIN / "mlflow", "models", "serve", "-m", folder / "mlflow", "--env-manager", "local", *address),
             {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}, "/ping", "/invocations",
             lambda rows: {"dataframe_split": {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}},
-            lambda answer: [shares[1] for shares in answer["predictions"]],
+            lambda answer: [row[1] for row in answer["predictions"]],
         ),
         Server(
             FASTAPI, (*uvicorn, "fast:app"), {"PEERS": str(folder)}, "/ready", "/predict",
-            list, lambda answer: [shares[1] for shares in answer["probabilities"]],
+            list, lambda answer: [row[1] for row in answer["probabilities"]],
         ),
         Server(
-            LIMIT, (*uvicorn, "--no-access-log", "limit:app"), {"RELEASE": str(release)}, "/", "/",
-            list, lambda answer: [shares[1] for shares in answer["probabilities"]],
+            LIMIT, (*uvicorn, "--no-access-log", "limit:app"), {"PEERS": str(folder)}, "/", "/",
+            list, lambda answer: [row[1] for row in answer["probabilities"]],
         ),
     )  # fmt: skip
     return {server.name: server for server in servers}
+
+
+def shares(answer: Any) -> list[float]:
+    """The probability of the positive class of each row, from an answer of ours."""
+    return [list(row["probabilities"].values())[1] for row in answer["predictions"]]
 
 
 def write_requests(servers: Mapping[str, Server], rows: Rows, size: int, folder: Path) -> dict[str, Path]:
@@ -126,9 +134,9 @@ def by_columns(rows: Rows) -> Any:
     return {"columns": {name: [row[name] for row in rows] for name in rows[0]}}
 
 
-def alone(root: Path, requests: Path, seconds: int) -> Load:
+def alone(folder: Path, requests: Path, seconds: int) -> Load:
     """The predictor without a server around it."""
-    command = [sys.executable, PEERS / "inprocess.py", root / "artifacts/model", requests, str(seconds)]
+    command = [sys.executable, PEERS / "inprocess.py", folder / "release/model", requests, str(seconds)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603
     return Load(**json.loads(done.stdout))
 

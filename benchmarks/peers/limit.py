@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import onnxruntime
 
-folder = Path(os.environ["RELEASE"])
+folder = Path(os.environ["PEERS"]) / "release/model"
 names = [column["name"] for column in json.loads((folder / "signature.json").read_text("utf-8"))["inputs"]]
 fields = [(f"f{number}", float, msgspec.field(name=name)) for number, name in enumerate(names)]
 decode = msgspec.json.Decoder(list[msgspec.defstruct("Row", fields)]).decode

@@ -1,6 +1,7 @@
-"""`python models.py FOLDER` in a trained project: the same pipeline as each peer wants it, rows to ask for, answers."""
+"""`python models.py FOLDER` in a trained project: the model as each server wants it, rows to ask for, right answers."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,16 +14,21 @@ from slipway import layout
 from slipway.encoding import target_of
 from slipway.files import read_table
 from slipway.params import load_params
-from slipway.predictor import load_signature
 from slipway.schema import load_schema
+from slipway.service.release import MODEL, RELEASE, Release
+from slipway.signature import load_signature
 
 
 def main(folder: Path) -> None:
-    """Fit the project's pipeline on a pandas frame of the training rows, and save it and the rows to ask for."""
+    """Make a release, fit the same pipeline on a pandas frame for the peers, and choose the rows to ask for."""
+    params, created = load_params(), "2026-01-01T00:00:00+00:00"
+    release = Release(version="benchmark", commit="0" * 40, created=created, service=params.service)
+    shutil.copytree(layout.MODEL, folder / "release" / MODEL)
+    (folder / "release" / RELEASE).write_text(release.model_dump_json(), "utf-8")
     schema, signature = load_schema(), load_signature(layout.TRAINED)
     table = read_table(layout.TRAIN)
     frame = table.select(signature.names).to_pandas()
-    pipeline = build(signature.inputs, signature.task, load_params().train).fit(frame, target_of(table, schema))
+    pipeline = build(signature.inputs, signature.task, params.train).fit(frame, target_of(table, schema))
     joblib.dump(pipeline, folder / "model.joblib")
     bentoml.sklearn.save_model("demo", pipeline)
     # Without a signature: MLflow would hold every request against it and take three times as long.
