@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from circuitbreaker import CircuitBreaker
+from prometheus_client import REGISTRY, CollectorRegistry
 
-from slipway.errors import UserError
 from slipway.predictor import Matrix, Prediction, Predictor, interpret
 from slipway.service.logs import note, reason, trouble
 from slipway.service.metrics import Metrics
@@ -28,24 +28,27 @@ class Answering:
     Args:
         folder: The release.
         threads: Threads that one prediction may use.
+        registry: Of the counters.
 
     Raises:
         UserError: The release or the signature of its model cannot be read. A model file that is missing or damaged is
             no such error: the fallback answers, and the service never becomes ready.
     """
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
+    def __init__(self, folder: Path, threads: int = 1, registry: CollectorRegistry = REGISTRY) -> None:
         self.release: Release = load_release(folder)
         self.signature: Signature = load_signature(folder / MODEL)
         self.golden: Golden = load_golden(folder / MODEL)
         self.problem: str | None = None  # why the model is not to be trusted
-        self.metrics = Metrics(self.signature, self.release)
+        self.metrics = Metrics(self.signature, self.release, registry)
         self._model = self._proved(folder / MODEL, self.golden, threads)
         self._previous = self._load_previous(folder / FALLBACK, threads)
         self._breaker = CircuitBreaker(
             self.release.service.breaker.failures, self.release.service.breaker.seconds, Exception, "model"
         )
+        self._was_open = False
         self.metrics.breaker.set(0)
+        self.metrics.ready.set(int(self.ready))
 
     def _proved(self, folder: Path, golden: Golden, threads: int) -> Predictor | None:
         try:
@@ -80,11 +83,6 @@ class Answering:
         """Whether the model has shown that it answers correctly."""
         return self._model is not None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the model is left alone at the moment."""
-        return bool(self._breaker.opened)
-
     def answer(self, request: Request) -> tuple[Prediction, str | None]:
         """Predict n rows, and say who answered: None for the model, otherwise `previous` or `prior`."""
         if self._model is not None and not self._breaker.opened:
@@ -94,9 +92,14 @@ class Answering:
                 self.metrics.failure()
                 trouble("the model failed", reason=reason(error))
             else:
-                self.metrics.breaker.set(0)
+                if self._was_open:
+                    self._was_open = False
+                    self.metrics.breaker.set(0)
+                    note("the model answers again")
                 return prediction, None
-            self.metrics.breaker.set(int(self._breaker.opened))
+            if self._breaker.opened and not self._was_open:
+                self._was_open = True
+                self.metrics.breaker.set(1)
         return self._fallback(request)
 
     @staticmethod
@@ -109,7 +112,7 @@ class Answering:
     def _fallback(self, request: Request) -> tuple[Prediction, str]:
         if self._previous is not None:
             try:
-                prediction = self._previous.predict(request.values)
+                prediction = self._previous.predict(request.table.by_name())
                 if np.isfinite(prediction.values).all():
                     self.metrics.fell_back("previous")
                     return prediction, "previous"
@@ -118,14 +121,3 @@ class Answering:
         self.metrics.fell_back("prior")
         prior = np.asarray(self.signature.prior, np.float64)
         return interpret(self.signature, np.tile(prior, (request.rows, 1))), "prior"
-
-
-def load(folder: Path, threads: int = 1) -> Answering:
-    """Load a release for serving.
-
-    Raises:
-        UserError: It is not one.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; SLIPWAY_RELEASE must name a release, as `make serve` makes one")
-    return Answering(folder, threads)

@@ -14,7 +14,6 @@ from _bentoml_sdk import Service
 
 from slipway.errors import UserError
 from slipway.service.http import Door
-from slipway.service.logs import configure
 from slipway.service.problems import Refused
 from slipway.service.serving import Serving
 from slipway.service.tracing import traced
@@ -34,7 +33,6 @@ class Predictions:
     """Answers `/predict` with the model of a release."""
 
     def __init__(self) -> None:
-        configure()
         try:
             self.serving = Serving(
                 Path(os.environ.get("SLIPWAY_RELEASE", "release")), os.environ.get("SLIPWAY_PREDICTIONS")

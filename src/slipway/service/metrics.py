@@ -1,9 +1,10 @@
 """What the service counts, for Prometheus. No label takes its values from requests."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from slipway.predictor import Prediction
 from slipway.service.release import Release
@@ -19,33 +20,39 @@ SOURCES = ("previous", "prior")
 class Metrics:
     """The counters of one model; there is one set a process, as Prometheus's client wants it."""
 
-    def __init__(self, signature: Signature, release: Release) -> None:
-        self._requests = Counter("slipway_requests", "Requests answered.", ["path", "code"])
-        self._seconds = Histogram("slipway_request_seconds", "Time to answer /predict.", ["code"], buckets=SECONDS)
-        self._rows = Counter("slipway_rows", "Rows predicted.")
-        self._values = Counter("slipway_feature_values", "Values out of the ordinary.", ["feature", "kind"])
-        self._fallback = Counter("slipway_fallback", "Requests that the model did not answer itself.", ["source"])
-        self._failures = Counter("slipway_model_failures", "Failures of the model.")
-        self._logged = Counter("slipway_prediction_log_requests", "Requests for the prediction log.", ["outcome"])
-        self.breaker = Gauge(
+    def __init__(self, signature: Signature, release: Release, registry: CollectorRegistry = REGISTRY) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self._requests = counter("slipway_requests", "Requests answered.", ["path", "code"])
+        self._seconds = Histogram(
+            "slipway_request_seconds", "Time to answer /predict.", ["code"], buckets=SECONDS, registry=registry
+        )
+        self._rows = counter("slipway_rows", "Rows predicted.")
+        self._values = counter("slipway_feature_values", "Values out of the ordinary.", ["feature", "kind"])
+        self._fallback = counter("slipway_fallback", "Requests that the model did not answer itself.", ["source"])
+        self._failures = counter("slipway_model_failures", "Failures of the model.")
+        self._logged = counter("slipway_prediction_log_requests", "Requests for the prediction log.", ["outcome"])
+        self.breaker = gauge(
             "slipway_breaker_open", "Whether the model is left alone after failures.", multiprocess_mode="max"
         )
-        self.in_progress = Gauge("slipway_requests_in_progress", "Requests in work.", multiprocess_mode="livesum")
+        self.ready = gauge(
+            "slipway_ready", "Whether the model answered its golden rows correctly.", multiprocess_mode="min"
+        )
         info = {
             "version": release.version,
             "commit": release.commit,
             "data": release.data or "",
             "format": signature.model.format if signature.model else "",
         }
-        model = Gauge("slipway_model_info", "The model that answers.", [*info], multiprocess_mode="max")
-        model.labels(**info).set(1)
+        gauge("slipway_model_info", "The model that answers.", [*info], multiprocess_mode="max").labels(**info).set(1)
         self._classes: list[Counter] = []
         self._numbers: Histogram | None = None
         if signature.task == "regression":
             buckets = sorted(set(signature.spread.quantiles)) if signature.spread else []
-            self._numbers = Histogram("slipway_prediction", "Numbers predicted.", buckets=buckets or SECONDS)
+            self._numbers = Histogram(
+                "slipway_prediction", "Numbers predicted.", buckets=buckets or SECONDS, registry=registry
+            )
         else:
-            predicted = Counter("slipway_predictions", "Rows predicted, by class.", ["class"])
+            predicted = counter("slipway_predictions", "Rows predicted, by class.", ["class"])
             self._classes = [predicted.labels(name) for name in signature.classes]
         self._by_value = {(name, kind): self._values.labels(name, kind) for name in signature.names for kind in KINDS}
         self._by_source = {source: self._fallback.labels(source) for source in SOURCES}

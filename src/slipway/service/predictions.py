@@ -11,7 +11,7 @@ A line holds `request_id`, `row`, `time` (UTC, ISO 8601), `version`, `variant` (
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ import msgspec
 
 from slipway.predictor import Prediction
 from slipway.service.logs import reason, trouble
+from slipway.service.reading import Table
 from slipway.service.settings import PredictionLog
 from slipway.signature import Signature
 
@@ -40,7 +41,7 @@ class Entry:
 
     request_id: str
     at: float  # seconds since the epoch
-    values: Mapping[str, Sequence[Any]]
+    table: Table
     prediction: Prediction
     variant: str
 
@@ -122,9 +123,9 @@ class PredictionWriter:
 
     def _lines(self, entry: Entry) -> list[dict[str, Any]]:
         moment = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds")
-        names, labels = list(entry.values), entry.prediction.labels
+        names, labels = entry.table.names, entry.prediction.labels
         lines = []
-        for row, values in enumerate(zip(*entry.values.values(), strict=True)):
+        for row, values in enumerate(zip(*entry.table.columns, strict=True)):
             line: dict[str, Any] = {
                 "request_id": entry.request_id,
                 "row": row,

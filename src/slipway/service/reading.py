@@ -4,9 +4,10 @@ The quick way decodes and checks everything at once. A request that does not pas
 of each fault which row, which field, what was got and what is allowed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -20,20 +21,60 @@ from slipway.signature import Signature
 RECORDS, COLUMNS = "records", "columns"
 
 
+class Table:
+    """The n rows of a request as they came, row by row or column by column, and either way round when asked for.
+
+    Args:
+        names: The fields.
+        rows: The values of each row, in the order of the fields.
+        columns: The values of each field; one of the two is given.
+    """
+
+    def __init__(
+        self, names: list[str], rows: list[tuple[Any, ...]] | None, columns: list[Sequence[Any]] | None = None
+    ) -> None:
+        self.names, self._rows, self._columns = names, rows, columns
+        self.columnar = rows is None
+
+    def __len__(self) -> int:
+        if self._rows is not None:
+            return len(self._rows)
+        return len(self.columns[0]) if self.columns else 0
+
+    @property
+    def columns(self) -> list[Sequence[Any]]:
+        """The values of each field."""
+        if self._columns is None:
+            self._columns = list(zip(*(self._rows or ()), strict=True))
+        return self._columns
+
+    def by_name(self) -> dict[str, Sequence[Any]]:
+        """The values of each field by its name."""
+        return dict(zip(self.names, self.columns, strict=True))
+
+    def numbers(self, places: list[int]) -> Values:
+        """The values of k fields that are numbers, shape (k, n), NaN where one is null."""
+        if self._rows is None or self._columns is not None or len(places) < len(self.names):
+            return np.array([self.columns[place] for place in places], np.float64)
+        try:
+            flat = np.fromiter(chain.from_iterable(self._rows), np.float64, len(self._rows) * len(places))
+        except TypeError:  # a null among them
+            return np.array(self._rows, np.float64).T
+        return flat.reshape(len(self._rows), -1).T
+
+
 @dataclass(frozen=True)
 class Request:
     """A request that keeps to the contract: n rows.
 
     Attributes:
         matrix: The rows as the model takes them, shape (n, features).
-        values: The rows as they came, by field.
-        columnar: Whether they came as columns.
+        table: The rows as they came.
         counts: By field and kind (missing, out_of_range, unknown), how many values were so and yet accepted.
     """
 
     matrix: Matrix
-    values: Mapping[str, Sequence[Any]]
-    columnar: bool
+    table: Table
     counts: Counts = field(default_factory=dict)
 
     @property
@@ -62,7 +103,7 @@ class Reader:
         self._least = np.array([[column.least] for column in numbers])
         self._greatest = np.array([[column.greatest] for column in numbers])
         self._number_fields = numbers
-        self._other_fields = [column for column in fields if not column.input.is_number]
+        self._others = [(place, column) for place, column in enumerate(fields) if not column.input.is_number]
         keys = {f"f{place}": name for place, name in enumerate(self._names)}
         options: dict[str, Any] = {"rename": keys, "forbid_unknown_fields": True, "gc": False, "kw_only": True}
         single: list[Any] = [(key, one.json, *one.default) for key, one in zip(keys, fields, strict=True)]
@@ -81,11 +122,11 @@ class Reader:
             Refused: The body is not JSON, breaks the contract, or has too many rows.
         """
         try:
-            form, columns = self._decoded(body)
+            table = self._decoded(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {reason}") from None
-        rows = len(columns[0]) if columns else 0
+        rows = len(table)
         if not rows:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "there are no rows; send one record or more")
         if rows > self._most_rows:
@@ -93,12 +134,12 @@ class Reader:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"{rows:,} rows are more than one request may have ({self._most_rows:,}); send them in parts",
             )
-        return self._checked(columns, columnar=form == COLUMNS)
+        return self._checked(table)
 
-    def _decoded(self, body: bytes) -> tuple[str, list[Sequence[Any]]]:
+    def _decoded(self, body: bytes) -> Table:
         try:
             form, content = self._form(body)
-            return form, self._decode(form, content)
+            return self._decode(form, content)
         except msgspec.ValidationError as error:
             raise self._explained(body, str(error)) from None
 
@@ -116,23 +157,22 @@ class Reader:
                 return "list", content
         return "one", body
 
-    def _decode(self, form: str, content: bytes | msgspec.Raw) -> list[Sequence[Any]]:
-        """The values of each field, in the order of the signature."""
+    def _decode(self, form: str, content: bytes | msgspec.Raw) -> Table:
         if form == COLUMNS:
             columns = list(msgspec.structs.astuple(self._columns.decode(content)))
             rows = max((len(values) for values in columns if values is not None), default=0)
             columns = [[None] * rows if values is None else values for values in columns]
             if any(len(values) != rows for values in columns):
                 raise msgspec.ValidationError("the columns are not equally long")
-            return columns
+            return Table(self._names, None, columns)
         records = self._list.decode(content) if form == "list" else [self._one.decode(content)]
-        return list(zip(*map(msgspec.structs.astuple, records), strict=True))
+        return Table(self._names, list(map(msgspec.structs.astuple, records)))
 
-    def _checked(self, columns: list[Sequence[Any]], *, columnar: bool) -> Request:
+    def _checked(self, table: Table) -> Request:
         """Hold the values against the contract, and encode them."""
         faults: list[Fault] = []
         counts: Counts = {}
-        numbers = np.array([columns[place] for place in self._numbers], np.float64)
+        numbers = table.numbers(self._numbers)
         if self._numbers and not ((numbers >= self._least) & (numbers <= self._greatest)).all():
             numbers = self._judged(numbers, faults, counts)
         if self._whole:
@@ -140,14 +180,13 @@ class Reader:
             for place, row in np.argwhere((whole != np.trunc(whole)) & ~np.isnan(whole)):
                 column = self._number_fields[self._whole[place]]
                 faults.append(column.fault("is not a whole number", int(row), float(whole[place, row])))
-        values = dict(zip(self._names, columns, strict=True))
-        others = {
-            column.input.name: column.read(values[column.input.name], faults, counts) for column in self._other_fields
-        }
+        others = {one.input.name: one.read(table.columns[place], faults, counts) for place, one in self._others}
         if faults:
             raise _refused(faults)
-        kept = numbers if len(self._kept) == len(numbers) else numbers[self._kept]
-        return Request(encode(self.signature, others, kept), values, columnar, counts)
+        kept = numbers if len(self._kept) == len(self._numbers) else numbers[self._kept]
+        if not self._numbers:
+            kept = np.empty((0, len(table)))
+        return Request(encode(self.signature, others, kept), table, counts)
 
     def _judged(self, numbers: Values, faults: list[Fault], counts: Counts) -> Values:
         """Find the numbers that are missing or out of range, and do with them what the contract says."""

@@ -1,11 +1,13 @@
 """A release, ready to serve: body in, body out. Between HTTP and the model, and of neither's kind."""
 
 import time
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from slipway.predictor import Prediction
 from slipway.service.answering import Answering
@@ -23,19 +25,31 @@ class Answered(msgspec.Struct, gc=False):
     fallback: str | None
 
 
+class _Label(msgspec.Struct, gc=False):
+    prediction: str
+    probabilities: Any
+
+
+class _Number(msgspec.Struct, gc=False, omit_defaults=True):
+    prediction: float
+    interval: list[float] | None = None
+
+
 class Serving:
     """Everything that a release needs to answer requests.
 
     Args:
         folder: The release.
         log_to: Where predictions are kept, if not where the release says.
+        registry: Of the counters.
 
     Raises:
         UserError: It is not a release.
     """
 
-    def __init__(self, folder: Path, log_to: str | None = None) -> None:
-        self.answering = Answering(folder)
+    def __init__(self, folder: Path, log_to: str | None = None, registry: CollectorRegistry = REGISTRY) -> None:
+        self.registry = registry
+        self.answering = Answering(folder, registry=registry)
         self.signature, self.release = self.answering.signature, self.answering.release
         self.settings, self.metrics = self.release.service, self.answering.metrics
         self.reader = Reader(self.signature, self.settings.limits.rows)
@@ -47,6 +61,8 @@ class Serving:
             PredictionWriter(log, self.signature, self.release.version, self.metrics.logged) if log.to else None
         )
         self._encode = msgspec.json.Encoder().encode
+        keys = {f"p{place}": name for place, name in enumerate(self.signature.classes)}
+        self._shares = msgspec.defstruct("Shares", [(key, float) for key in keys], rename=keys, gc=False)
         self._shift = self.signature.spread.residuals if self.signature.spread else None
 
     @property
@@ -70,7 +86,7 @@ class Serving:
         prediction, fallback = self.answering.answer(request)
         self.metrics.prediction(prediction, request.counts)
         if self.writer is not None:
-            self.writer.put(Entry(request_id, time.time(), request.values, prediction, fallback or "model"))
+            self.writer.put(Entry(request_id, time.time(), request.table, prediction, fallback or "model"))
         answer = {
             "model_version": self.release.version,
             "request_id": request_id,
@@ -81,26 +97,18 @@ class Serving:
 
     def _shaped(self, request: Request, prediction: Prediction, fallback: str | None) -> dict[str, Any]:
         """The predictions as the rows came: one by one, or as columns."""
-        classes = self.signature.classes
         if prediction.labels is not None:
-            labels = [classes[code] for code in prediction.labels]
-            if request.columnar:
-                shares = dict(zip(classes, prediction.values.T.tolist(), strict=True))
+            labels = [self.signature.classes[code] for code in prediction.labels.tolist()]
+            if request.table.columnar:
+                shares = dict(zip(self.signature.classes, prediction.values.T.tolist(), strict=True))
                 return {"columns": {"prediction": labels, "probabilities": shares}}
-            rows = zip(labels, prediction.values.tolist(), strict=True)
-            return {
-                "predictions": [
-                    {"prediction": label, "probabilities": dict(zip(classes, shares, strict=True))}
-                    for label, shares in rows
-                ]
-            }
-        values = prediction.values.tolist()
-        columns: dict[str, list[Any]] = {"prediction": values}
+            return {"predictions": list(map(_Label, labels, starmap(self._shares, prediction.values.tolist())))}
+        columns: dict[str, list[Any]] = {"prediction": prediction.values.tolist()}
         if self._shift is not None and fallback is None:
             columns["interval"] = (prediction.values[:, None] + np.array(self._shift)).tolist()
-        if request.columnar:
+        if request.table.columnar:
             return {"columns": columns}
-        return {"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
+        return {"predictions": list(map(_Number, *columns.values()))}
 
     def close(self) -> None:
         """Write what is left of the prediction log."""
