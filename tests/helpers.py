@@ -34,7 +34,7 @@ def bench(out: Path, *options: str, **environment: str) -> subprocess.CompletedP
     """Run the benchmark; its results go to a folder."""
     command = [sys.executable, str(ROOT / "benchmarks/run.py"), "--out", str(out), *options]
     return subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=240
+        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=600
     )
 
 

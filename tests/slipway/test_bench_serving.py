@@ -81,7 +81,7 @@ def left_in(folder: Path) -> list[int]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.cwd() == str(folder):
+            if Path(process.cwd()).is_relative_to(folder):
                 found.append(process.pid)
     return found
 
@@ -159,7 +159,28 @@ def test_the_service_is_measured_beside_its_peers(tmp_path: Path) -> None:
     few = ("--rows", "1", "--rows", "1000", "--connections", "8", "--repeat", "1", "--seconds", "1")
     done = bench(tmp_path, "--only", "serving", *few)
     assert done.returncode == 0, done.stderr
-    records = {
-        entry["what"]: entry for entry in json.loads((tmp_path / "results.json").read_text())["serving"]["records"]
+    results = json.loads((tmp_path / "results.json").read_text())["serving"]["records"]
+    records = {entry["what"]: entry for entry in results}
+    servers = ["Slipway", "stock BentoML", "MLflow", "FastAPI", "the limit"]
+    batches = [*servers, "Slipway, by columns", "the predictor alone"]
+    cells = {"1 row, 8 at once, ": servers, "1,000 rows, 8 at once, ": batches, "start and memory, ": servers}
+    assert list(records) == [where + name for where, names in cells.items() for name in names]
+    for what, entry in records.items():
+        assert what in done.stdout
+        if what.startswith("start"):
+            assert 0 < entry["start_seconds"] < 60
+            assert 10 < entry["worker_mb"] <= entry["all_mb"] < 5_000
+        else:
+            assert entry["rows_per_second"] == entry["requests_per_second"] * entry["rows"] > 0
+            assert 0 < entry["p50_ms"] <= entry["p99_ms"]
+            assert entry["cpu_ms"] > 0
+    targets = {what: list(entry["targets"]) for what, entry in records.items() if "targets" in entry}
+    assert targets == {
+        "1 row, 8 at once, stock BentoML": ["ratio >= 4", "ratio >= 8", "p99 <= 1/3"],
+        "1 row, 8 at once, MLflow": ["ratio >= 3", "p99 <= 1/3"],
+        "1 row, 8 at once, FastAPI": ["ratio >= 3", "p99 <= 1/3"],
+        "1,000 rows, 8 at once, the predictor alone": ["ratio >= 0.7"],
+        "start and memory, stock BentoML": ["ratio <= 0.5"],
     }
+    assert done.stdout.count("target ") == 9
     assert nothing_is_left_in(tmp_path)
