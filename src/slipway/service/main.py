@@ -15,11 +15,17 @@ from _bentoml_sdk import Service
 from slipway.errors import UserError
 from slipway.service.http import Door
 from slipway.service.problems import Refused
+from slipway.service.release import MODEL, load_golden, load_release
 from slipway.service.serving import Serving
 from slipway.service.tracing import traced
+from slipway.signature import load_signature
 
 NAME = "slipway"
 _open: list[Serving] = []  # the one that this process serves, once BentoML has started it
+
+
+def _release() -> Path:
+    return Path(os.environ.get("SLIPWAY_RELEASE", "release"))
 
 
 class _Service(Service[Any]):
@@ -33,14 +39,20 @@ class Predictions:
     """Answers `/predict` with the model of a release."""
 
     def __init__(self) -> None:
+        self.serving = Serving(_release(), os.environ.get("SLIPWAY_PREDICTIONS"))
+        _open.append(self.serving)
+
+    @bentoml.on_deployment
+    @staticmethod
+    def check() -> None:
+        """Stop before a worker starts if there is nothing to serve."""
         try:
-            self.serving = Serving(
-                Path(os.environ.get("SLIPWAY_RELEASE", "release")), os.environ.get("SLIPWAY_PREDICTIONS")
-            )
+            load_release(_release())
+            load_signature(_release() / MODEL)
+            load_golden(_release() / MODEL)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)  # noqa: T201
             sys.exit(2)
-        _open.append(self.serving)
 
     async def __is_ready__(self) -> bool:
         """Whether requests may come; BentoML asks."""

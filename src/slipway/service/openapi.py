@@ -77,8 +77,11 @@ def document(signature: Signature, release: Release, golden: Golden) -> dict[str
                         {
                             "name": "X-Request-ID",
                             "in": "header",
-                            "description": "Comes back as `request_id`; one is made up if it is absent.",
-                            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+                            "description": (
+                                "Comes back as `request_id`, if it is of 1 to 128 letters, digits, dots, colons, "
+                                "hyphens and underscores; another is made up otherwise."
+                            ),
+                            "schema": {"type": "string"},
                         }
                     ],
                     "requestBody": body,
@@ -100,7 +103,6 @@ def document(signature: Signature, release: Release, golden: Golden) -> dict[str
                 "Records": {
                     "type": "array",
                     "minItems": 1,
-                    "maxItems": limits.rows,
                     "items": {"$ref": "#/components/schemas/Record"},
                 },
                 "Columns": columns,
@@ -193,10 +195,9 @@ def _answered(signature: Signature) -> dict[str, Any]:
     if signature.task == "regression":
         row: dict[str, Any] = {"prediction": {"type": "number"}}
         if signature.spread is not None and signature.spread.residuals is not None:
-            bound = {"type": "number"}
             row["interval"] = {
                 "type": "array",
-                "prefixItems": [bound, bound],
+                "items": {"type": "number"},
                 "minItems": 2,
                 "maxItems": 2,
                 "description": f"Holds the truth of {signature.spread.coverage:.0%} of rows like those of training.",

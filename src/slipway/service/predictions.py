@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from queue import Empty, Full, Queue
 from tempfile import mkdtemp
@@ -147,6 +148,7 @@ class PredictionWriter:
         name = f"predictions-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid4().hex[:8]}.jsonl"
         self._path = self._folder / name
         self._file = self._path.with_name(name + GROWING).open("ab")
+        flock(self._file, LOCK_EX | LOCK_NB)
         self._opened, self._size = time.monotonic(), 0
 
     def _is_full(self) -> bool:
@@ -163,10 +165,10 @@ class PredictionWriter:
             self._upload()
 
     def _recover(self) -> None:
-        """Give files that a killed process left their final name."""
+        """Give files that a killed process left their final name; whoever still writes one holds its lock."""
         for left in self._folder.glob(f"predictions-*{GROWING}"):
-            process = left.name.split("-")[2]
-            if not Path(f"/proc/{process}").exists() or process == str(os.getpid()):
+            with left.open("rb") as file, suppress(BlockingIOError):
+                flock(file, LOCK_EX | LOCK_NB)
                 left.rename(left.with_suffix(""))
 
     def _upload(self) -> None:

@@ -4,6 +4,7 @@ The quick way decodes and checks everything at once. A request that does not pas
 of each fault which row, which field, what was got and what is allowed.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from slipway.service.problems import MOST, Fault, Refused, shown
 from slipway.signature import Signature
 
 RECORDS, COLUMNS = "records", "columns"
+UNTYPED = re.compile(r'["\\\x00-\x1f]')  # in the name of a field, where msgspec's structures cannot have it
 
 
 class Table:
@@ -104,15 +106,7 @@ class Reader:
         self._greatest = np.array([[column.greatest] for column in numbers])
         self._number_fields = numbers
         self._others = [(place, column) for place, column in enumerate(fields) if not column.input.is_number]
-        keys = {f"f{place}": name for place, name in enumerate(self._names)}
-        options: dict[str, Any] = {"rename": keys, "forbid_unknown_fields": True, "gc": False, "kw_only": True}
-        single: list[Any] = [(key, one.json, *one.default) for key, one in zip(keys, fields, strict=True)]
-        lists: list[Any] = [(key, list.__class_getitem__(kind), *rest) for key, kind, *rest in single]
-        record = msgspec.defstruct("Record", single, **options)
-        columns = msgspec.defstruct("Columns", lists, **options)
-        self._one = msgspec.json.Decoder(record)
-        self._list = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
-        self._columns = msgspec.json.Decoder(columns)
+        self._typed = None if any(UNTYPED.search(name) for name in self._names) else _typed(fields)
         self._keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
     def read(self, body: bytes) -> Request:
@@ -137,11 +131,14 @@ class Reader:
         return self._checked(table)
 
     def _decoded(self, body: bytes) -> Table:
+        form, content = self._form(body)
+        if self._typed is None:
+            return self._untyped(form, content)
         try:
-            form, content = self._form(body)
-            return self._decode(form, content)
+            return self._decode(self._typed, form, content)
         except msgspec.ValidationError as error:
-            raise self._explained(body, str(error)) from None
+            self._untyped(form, content)
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
 
     def _form(self, body: bytes) -> tuple[str, bytes | msgspec.Raw]:
         """Which of the forms a body has, and the part of it that holds the rows."""
@@ -157,16 +154,37 @@ class Reader:
                 return "list", content
         return "one", body
 
-    def _decode(self, form: str, content: bytes | msgspec.Raw) -> Table:
+    def _decode(self, typed: "_Typed", form: str, content: bytes | msgspec.Raw) -> Table:
         if form == COLUMNS:
-            columns = list(msgspec.structs.astuple(self._columns.decode(content)))
-            rows = max((len(values) for values in columns if values is not None), default=0)
-            columns = [[None] * rows if values is None else values for values in columns]
-            if any(len(values) != rows for values in columns):
-                raise msgspec.ValidationError("the columns are not equally long")
-            return Table(self._names, None, columns)
-        records = self._list.decode(content) if form == "list" else [self._one.decode(content)]
+            return self._table_of(list(msgspec.structs.astuple(typed.columns.decode(content))))
+        records = typed.list.decode(content) if form == "list" else [typed.one.decode(content)]
         return Table(self._names, list(map(msgspec.structs.astuple, records)))
+
+    def _untyped(self, form: str, content: bytes | msgspec.Raw) -> Table:
+        """Read the rows as plain JSON, and say of each value that is not of the field's type what is wrong with it."""
+        found = msgspec.json.decode(content)
+        faults: list[Fault] = []
+        if form == COLUMNS:
+            faults += self._faults_of_columns(found)
+            if not faults:
+                return self._table_of([found.get(name) for name in self._names])
+        else:
+            records = found if isinstance(found, list) else [found]
+            for row, record in enumerate(records):
+                faults += self._faults_of(row, record)
+                if len(faults) > MOST:
+                    break
+            if not faults:
+                return Table(self._names, [tuple(record.get(name) for name in self._names) for record in records])
+        raise _refused(faults)
+
+    def _table_of(self, columns: list[Sequence[Any] | None]) -> Table:
+        """Columns of which some may have been left out."""
+        rows = max((len(values) for values in columns if values is not None), default=0)
+        whole: list[Sequence[Any]] = [[None] * rows if values is None else values for values in columns]
+        if any(len(values) != rows for values in whole):
+            raise msgspec.ValidationError("the columns are not equally long")
+        return Table(self._names, None, whole)
 
     def _checked(self, table: Table) -> Request:
         """Hold the values against the contract, and encode them."""
@@ -211,30 +229,18 @@ class Reader:
                     numbers[place] = np.clip(rows, column.least, column.greatest)
         return numbers
 
-    def _explained(self, body: bytes, message: str) -> Refused:
-        """Read a body that does not have the signature's types again, and say of each value what is wrong with it."""
-        content = msgspec.json.decode(body)
-        if isinstance(content, dict) and len(content) == 1 and isinstance(content.get(COLUMNS), dict):
-            return self._explained_columns(content[COLUMNS], message)
-        if isinstance(content, dict) and len(content) == 1 and isinstance(content.get(RECORDS), list):
-            content = content[RECORDS]
-        records = content if isinstance(content, list) else [content]
-        faults: list[Fault] = []
-        for row, record in enumerate(records):
-            if len(faults) > MOST:
-                break
-            if not isinstance(record, dict):
-                faults.append(Fault("is not a record", row=row, got=shown(record), allowed="an object of fields"))
-                continue
-            faults += [self._unknown(name, row) for name in record if name not in self._fields]
-            for name, column in self._fields.items():
-                if name not in record and not column.default:
-                    faults.append(Fault("is missing", name, row, None, column.allowed))
-                elif name in record and not column.takes(record[name]):
-                    faults.append(column.fault("is of the wrong type", row, record[name]))
-        return _refused(faults) if faults else Refused(HTTPStatus.UNPROCESSABLE_ENTITY, message)
+    def _faults_of(self, row: int, record: Any) -> list[Fault]:
+        if not isinstance(record, dict):
+            return [Fault("is not a record", row=row, got=shown(record), allowed="an object of fields")]
+        faults = [self._unknown(name, row) for name in record if name not in self._fields]
+        for name, column in self._fields.items():
+            if name not in record and not column.default:
+                faults.append(Fault("is missing", name, row, None, column.allowed))
+            elif name in record and not column.takes(record[name]):
+                faults.append(column.fault("is of the wrong type", row, record[name]))
+        return faults
 
-    def _explained_columns(self, content: dict[str, Any], message: str) -> Refused:
+    def _faults_of_columns(self, content: dict[str, Any]) -> list[Fault]:
         faults = [self._unknown(name, None) for name in content if name not in self._fields]
         lengths = {name: len(values) for name, values in content.items() if isinstance(values, list)}
         longest = max(lengths.values(), default=0)
@@ -249,11 +255,33 @@ class Reader:
                 wrong = (row for row, value in enumerate(content[name]) if not column.takes(value))
                 row = next(wrong, None)
                 faults += [] if row is None else [column.fault("is of the wrong type", row, content[name][row])]
-        return _refused(faults) if faults else Refused(HTTPStatus.UNPROCESSABLE_ENTITY, message)
+        return faults
 
     def _unknown(self, name: str, row: int | None) -> Fault:
         allowed = ", ".join(self._names[:MOST]) + (", ..." if len(self._names) > MOST else "")
         return Fault("is not a field of this model", name[:200], row, None, allowed)
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """Decoders that check names and types while they read."""
+
+    one: msgspec.json.Decoder[Any]
+    list: msgspec.json.Decoder[Any]
+    columns: msgspec.json.Decoder[Any]
+
+
+def _typed(fields: Sequence[Field]) -> _Typed:
+    keys = {f"f{place}": column.input.name for place, column in enumerate(fields)}
+    options: dict[str, Any] = {"rename": keys, "forbid_unknown_fields": True, "gc": False, "kw_only": True}
+    single: list[Any] = [(key, one.json, *one.default) for key, one in zip(keys, fields, strict=True)]
+    lists: list[Any] = [(key, list.__class_getitem__(kind), *rest) for key, kind, *rest in single]
+    record = msgspec.defstruct("Record", single, **options)
+    return _Typed(
+        msgspec.json.Decoder(record),
+        msgspec.json.Decoder(list.__class_getitem__(record)),
+        msgspec.json.Decoder(msgspec.defstruct("Columns", lists, **options)),
+    )
 
 
 def _refused(faults: list[Fault]) -> Refused:

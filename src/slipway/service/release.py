@@ -66,9 +66,7 @@ def load_release(folder: Path) -> Release:
     try:
         return Release.model_validate_json(path.read_bytes())
     except OSError:
-        raise UserError(
-            f"{path}: cannot be read; SLIPWAY_RELEASE must name the folder that `make serve` made"
-        ) from None
+        raise UserError(f"{path}: cannot be read; SLIPWAY_RELEASE must name a release folder") from None
     except ValidationError as error:
         raise UserError(
             f"{path}: not a release ({error.error_count()} faults); run `make serve` or `make image`"
