@@ -108,7 +108,7 @@ class World:
             trained = train(self.train, self.schema, self.params)
             matrix = encode(trained.signature, columns_of(self.train, trained.signature.names))
             _, report = export(trained.pipeline, trained.signature, matrix, self.params.export)
-            write_golden(trained.pipeline, trained.signature)
+            write_golden(trained.pipeline, trained.signature, self.params.export.tolerance)
             write_json(layout.EXPORT_REPORT, report)
             self.train.write_parquet(layout.TRAIN)
             for suite in ("data", "model"):
