@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -20,7 +21,7 @@ from typing import Any
 
 import tables
 from measure import run
-from servers import PEERS, Load, Rows, Running, Server, running
+from servers import PEERS, Load, Rows, Running, Server, busy_seconds, running
 from waiting import ENVIRONMENT
 
 BIN = Path(sys.executable).parent
@@ -137,8 +138,10 @@ def by_columns(rows: Rows) -> Any:
 def alone(folder: Path, requests: Path, seconds: int) -> Load:
     """The predictor without a server around it."""
     command = [sys.executable, PEERS / "inprocess.py", folder / "release/model", requests, str(seconds)]
+    start, busy = time.perf_counter(), busy_seconds()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603
-    return Load(**json.loads(done.stdout))
+    others = max(busy_seconds() - busy, 0) / (time.perf_counter() - start)
+    return Load(**json.loads(done.stdout), others=others)
 
 
 def in_turns(runs: Mapping[str, Measure], repeat: int) -> list[dict[str, tuple[Load, Load]]]:
