@@ -47,7 +47,6 @@ ENV PATH=/app/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     BENTOML_HOME=/tmp/bentoml \
     BENTOML_PORT=3000 \
-    BENTOML_CONTAINERIZED=true \
     BENTOML_DO_NOT_TRACK=True \
     ORT_DISABLE_TELEMETRY=1 \
     SLIPWAY_RELEASE=/app/bento/src/release
@@ -56,6 +55,5 @@ WORKDIR /app/bento/src
 USER 10001:10001
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["python", "-I", "-S", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['BENTOML_PORT']), timeout=2); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
-# BentoML waits for requests without end unless told otherwise.
-ENTRYPOINT ["python", "-m", "slipway.service.start", "serve", "/app/bento"]
+ENTRYPOINT ["python", "-m", "slipway.service.start", "/app/bento"]
 CMD ["--timeout-graceful-shutdown", "30"]

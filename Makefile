@@ -120,7 +120,7 @@ hooks: ready ## Have git check every commit, check data out with a branch, and m
 	@git config merge.dvc.driver '.venv/bin/dvc git-hook merge-driver --ancestor %O --our %A --their %B'
 
 bench: ready ## Measure speed and memory; prints a table and writes JSON
-	@$(run) python benchmarks/run.py $(ARGS)
+	@$(run) --group bench python benchmarks/run.py $(ARGS)
 
 clean: ## Remove caches and test reports; data, models, runs and environments stay
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov .bench dvc_plots

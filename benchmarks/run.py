@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import judging
+import serving
 import tables
 import waiting
 from rich.console import Console
@@ -27,7 +28,26 @@ PARTS = {
     "prepare": "prepare against a bare Polars copy of the same table",
     "scale": "every stage on a large table",
     "review": "the verdict on the demo and on a long holdout, and its bootstrap against a loop over scikit-learn",
+    "serving": "the service under load, beside other servers of the same model",
 }
+COLUMNS = (  # header, what it shows, how
+    ("median s", "seconds", "{:.2f}"),
+    ("min", "seconds_min", "{:.2f}"),
+    ("max", "seconds_max", "{:.2f}"),
+    ("CPU s", "cpu_seconds", "{:.1f}"),
+    ("peak MB", "peak_mb", "{:,.0f}"),
+    ("rows/s", "rows_per_second", "{:,.0f}"),
+)
+SERVED = (
+    ("requests/s", "requests_per_second", "{:,.0f}"),
+    ("p50 ms", "p50_ms", "{:,.2f}"),
+    ("p99 ms", "p99_ms", "{:,.2f}"),
+    ("CPU ms", "cpu_ms", "{:,.2f}"),
+    ("others", "others", "{:.2f}"),
+    ("rows/s", "rows_per_second", "{:,.0f}"),
+    ("start s", "start_seconds", "{:.2f}"),
+    ("worker MB", "worker_mb", "{:,.0f}"),
+)
 
 
 def arguments() -> argparse.Namespace:
@@ -36,9 +56,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=f"Measure speed and memory. {parts}. Clones are of the last commit and lie in TMPDIR."
     )
-    sizes = "rows of prepare (otherwise 1e4 to 1e7) and of scale (otherwise 1e6); repeatable"
+    sizes = "rows of prepare (otherwise 1e4 to 1e7), of scale and review (1e6), of a request (1 and 1e3); repeatable"
+    connections = "clients that ask at once in serving (otherwise 1, 8 and 32); repeatable"
     parser.add_argument("--only", action="append", choices=PARTS, help="measure this part; repeatable")
     parser.add_argument("--rows", action="append", type=lambda text: int(float(text)), help=sizes)
+    parser.add_argument("--connections", action="append", type=int, help=connections)
+    parser.add_argument("--seconds", type=int, default=2, help="how long each run of serving asks (2)")
     parser.add_argument("--repeat", type=int, default=3, help="runs after the warm-up (3); twice that on small tables")
     parser.add_argument("--out", type=Path, default=tables.ROOT / ".bench", help="folder of results.json and tables")
     return parser.parse_args()
@@ -64,13 +87,12 @@ def show(console: Console, part: str, records: list[dict[str, Any]]) -> None:
     """Print one part: its figures as a table, and below what was compared and aimed at."""
     table = Table(title=f"\n{part}: {PARTS[part]}", title_justify="left", box=None, pad_edge=False, header_style="dim")
     table.add_column("", no_wrap=True)
-    for header in ("median s", "min", "max", "CPU s", "peak MB", "rows/s"):
+    columns = SERVED if part == "serving" else COLUMNS
+    for header, _, _ in columns:
         table.add_column(header, justify="right", no_wrap=True)
     said = []
     for entry in records:
-        seconds = (f"{entry[name]:.2f}" for name in ("seconds", "seconds_min", "seconds_max"))
-        speed = f"{entry['rows_per_second']:,.0f}" if "rows" in entry else ""
-        table.add_row(entry["what"], *seconds, f"{entry['cpu_seconds']:.1f}", f"{entry['peak_mb']:,.0f}", speed)
+        table.add_row(entry["what"], *(form.format(entry[key]) if key in entry else "" for _, key, form in columns))
         notes = [f"target {target} {'met' if met else 'MISSED'}" for target, met in entry.get("targets", {}).items()]
         if growth := entry.get("growth"):
             notes.insert(0, f"rows x{growth['rows']:g}: time x{growth['seconds']:.2f}, memory x{growth['peak_mb']:.2f}")
@@ -95,6 +117,13 @@ def main() -> None:
         "prepare": lambda: tables.prepare(given.repeat, given.rows or tables.SIZES, given.out),
         "review": lambda: judging.review(given.repeat, given.rows or (10**6,), given.out),
         "scale": lambda: tables.scale(given.rows or (10**6,), given.out),
+        "serving": lambda: serving.serving(
+            given.repeat,
+            given.rows or serving.SIZES,
+            given.connections or serving.CONNECTIONS,
+            given.seconds,
+            given.out,
+        ),
     }
     for part in given.only or PARTS:
         facts = machine()

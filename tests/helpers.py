@@ -1,5 +1,6 @@
 """What several test modules build on: repositories and small contracts."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,14 @@ def slipway(root: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command line in a folder."""
     command = [sys.executable, "-m", "slipway", *map(str, words)]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def bench(out: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the benchmark; its results go to a folder."""
+    command = [sys.executable, str(ROOT / "benchmarks/run.py"), "--out", str(out), *options]
+    return subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=600
+    )
 
 
 def write(root: Path, path: str, text: str) -> Path:

@@ -7,12 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT
-
-
-def bench(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "benchmarks/run.py"), "--out", str(out), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+from helpers import ROOT, bench
 
 
 @pytest.mark.slow

@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 from expression import Expression
-from fake_github import FakeGitHub, fake_github
+from fake_github import BOT, FakeGitHub, fake_github
 from fake_osv import fake_osv
 from workflow import LOGINS, Run, Runner
 
 from helpers import ROOT, git, slipway, write
+from slipway.delivery.comment import MARKER
 
 pytestmark = pytest.mark.slow
 
 TOKEN = "token"  # noqa: S105  # the one that the server takes
+COMMANDS = ("setup", "lint", "test-fast", "lock", "repro", "test-data test-model", "review", "comment", "gc")
+COMMANDS += ("image image-test",)
+SKIP_ALL = {f"make {command}": "what stands around it is looked at" for command in COMMANDS}
 SKIP = {
     "make test-fast": "this is one of those tests",
     "make lint": "a check of its own",
@@ -191,7 +195,7 @@ def test_of_two_branches_with_new_results_the_later_is_told_so_and_reproduce_mer
     project.change("params.yaml", "strength: 1.0", "strength: 0.9")
     project.push()
     git(project.work, "checkout", "-qb", "other", "main")
-    project.change("params.yaml", "max_iter: 1000", "max_iter: 900")
+    project.change("params.yaml", "folds: 5", "folds: 4")
     assert slipway(project.work, "repro").returncode == 0
     git(project.work, "commit", "-qam", "another change")
     git(project.work, "push", "-q", "origin", "other:main")
@@ -221,7 +225,7 @@ def test_of_two_branches_with_new_results_the_later_is_told_so_and_reproduce_mer
     run = project.pull_request(github)
     assert run.results["gate"] == "failure"
     assert github.comments[0]["body"].startswith("### ❌ Fail: `dvc.lock` does not belong to this tree")
-    assert "- **train**: params.yaml:train.linear.max_iter is 900" in unescaped(github.comments[0]["body"])
+    assert "- **train**: params.yaml:train.folds is 4, the run had 5" in unescaped(github.comments[0]["body"])
 
     # On GitHub, where there is no such merge.
     git(project.work, "reset", "-q", "--hard", before)
@@ -234,7 +238,27 @@ def test_of_two_branches_with_new_results_the_later_is_told_so_and_reproduce_mer
     assert git(project.work, "merge-base", "HEAD", "origin/main") == git(project.work, "rev-parse", "origin/main")
     params = (project.work / "params.yaml").read_text()
     assert "strength: 0.9" in params
-    assert "max_iter: 900" in params
+    assert "folds: 4" in params
+
+
+def test_a_push_of_other_results_tells_the_pull_requests_that_are_in_conflict_with_them(project, github):
+    project.change("dvc.lock", "strength: 1.0", "strength: 0.9")
+    github.add_pull(3, project.push(run=False))
+    github.add_comment(f"report\n{MARKER.format(run=1, head='c' * 40)}", BOT)
+    git(project.work, "checkout", "-q", "main")
+    project.change("dvc.lock", "strength: 1.0", "strength: 0.8")
+    git(project.work, "commit", "-qam", "other results")
+    git(project.work, "push", "-q", "origin", "main")
+    context = {"event": {"ref": "refs/heads/main", "before": "0" * 40}, "event_name": "push", "repository": "o/r"}
+    context |= {"run_id": 8, "sha": git(project.work, "rev-parse", "main").strip(), "ref": "refs/heads/main"}
+    options = {"skip": SKIP_ALL, "environment": {"GITHUB_API_URL": github.url}}
+    run = Runner(project.origin, project.folder / "run", context, TOKEN, **options)("pull-request.yaml")
+    assert run.results == {
+        **dict.fromkeys(("changes", "quality", "line", "gate"), "success"),
+        "dependencies": "skipped",  # which GitHub compares in pull requests only
+    }
+    assert "told: #3" in run.printed("line")
+    assert "`main` has got other results since" in github.comments[0]["body"]
 
 
 def test_every_night_the_default_branch_comes_out_of_its_raw_data_again_and_what_is_locked_is_looked_up(project):
@@ -332,8 +356,6 @@ def test_credentials_of_a_cloud_are_asked_for_where_variables_name_it_and_never_
 ):
     project.change("Makefile", "# What people", "# That which people")
     project.push(run=False)
-    commands = ("setup", "lint", "test-fast", "lock", "repro", "test-data test-model", "review", "comment")
-    skip = {f"make {command}": "what comes before is looked at" for command in commands}
-    run = project.pull_request(github, source=source, variables=variables, skip=skip)
+    run = project.pull_request(github, source=source, variables=variables, skip=SKIP_ALL)
     assert run.results["line"] == "success"
     assert [step.name for step in run.steps["line"] if step.name in LOGINS and step.result == "success"] == logins

@@ -12,7 +12,7 @@ from pathlib import Path
 
 DOCUMENTS = ("*.md", "docs/*.png", "docs/*.svg", "LICENSE", ".github/ISSUE_TEMPLATE/*.yml", ".github/CODEOWNERS")
 ALWAYS = ("changes", "quality")  # jobs that every pull request needs
-DEPENDING = ("line", "container", "dependencies")  # run where the job `changes` says so, in outputs of these names
+DEPENDING = ("line", "container", "dependencies")  # where the job `changes` says so
 
 
 def changed() -> bool:

@@ -16,35 +16,25 @@ from slipway.errors import UserError
 from slipway.service.release import example, load_golden
 from slipway.signature import load_signature
 
-SERVICE = "slipway.service.main:Slipway"
-DRAIN = 30  # seconds that requests in work have when the service is stopped
-
 
 def environment(release: Path) -> dict[str, str]:
-    """The environment in which BentoML serves a release.
-
-    It has a store of its own and tells nobody. As in a container, the server ends when its worker does: BentoML would
-    otherwise start a worker that cannot start again and again.
-    """
+    """The environment in which a release is served: a store of its own, and nothing told to anybody."""
     return os.environ | {
         "SLIPWAY_RELEASE": str(release.resolve()),
         "BENTOML_HOME": str(layout.BENTOML.resolve()),
         "BENTOML_DO_NOT_TRACK": "True",
-        "BENTOML_CONTAINERIZED": "true",
     }
 
 
 def command(host: str, port: int) -> list[str]:
     """The command that serves."""
-    options = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", str(DRAIN)]
-    return [sys.executable, "-m", "bentoml", "serve", SERVICE, *options]
+    return [sys.executable, "-m", "slipway.service.start", "--host", host, "--port", str(port)]
 
 
 def serve(host: str, port: int, fallback: str | None) -> int:
     """Assemble the release and serve it until interrupted; returns the exit code."""
     release = ship(fallback=fallback)
     print(f"model {release.version} on http://{host}:{port}; `make predict` asks it, Ctrl-C stops it")  # noqa: T201
-    layout.BENTOML.mkdir(exist_ok=True)
     with subprocess.Popen(command(host, port), env=environment(layout.RELEASE)) as server:  # noqa: S603
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         try:

@@ -25,7 +25,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOSTED = frozenset({"/livez", "/healthz", "/readyz", "/metrics", "/schema.json"})
-SMALL = 32_768  # bytes; a longer body is worked on in a thread, so that others need not wait for it
+SMALL = 1_000_000  # bytes, of a few milliseconds' work; a longer body goes to a thread, and others need not wait for it
 THREADS = 2
 READING = 512  # bodies that may be on their way at the same time
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")

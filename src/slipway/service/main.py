@@ -28,6 +28,17 @@ def _release() -> Path:
     return Path(os.environ.get("SLIPWAY_RELEASE", "release"))
 
 
+def check() -> None:
+    """End with a line on standard error, and exit code 2, if there is nothing to serve."""
+    try:
+        load_release(_release())
+        load_signature(_release() / MODEL)
+        load_golden(_release() / MODEL)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
 class _Service(Service[Any]):
     """BentoML's service with our application in front of the one that BentoML makes."""
 
@@ -44,15 +55,9 @@ class Predictions:
 
     @bentoml.on_deployment
     @staticmethod
-    def check() -> None:
+    def before() -> None:
         """Stop before a worker starts if there is nothing to serve."""
-        try:
-            load_release(_release())
-            load_signature(_release() / MODEL)
-            load_golden(_release() / MODEL)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)  # noqa: T201
-            sys.exit(2)
+        check()
 
     async def __is_ready__(self) -> bool:
         """Whether requests may come; BentoML asks."""

@@ -52,8 +52,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(release: Path, home: Path, *, wait: str | None = "/readyz", **variables: str) -> Iterator[Server]:
-    """Serve a release until the block ends."""
+def serving(
+    release: Path, home: Path, *, wait: str | None = "/readyz", start: list[str] | None = None, **variables: str
+) -> Iterator[Server]:
+    """Serve a release until the block ends; `start` is another command than ours, to which the port is added."""
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)
     log = home / "server.log"
@@ -61,7 +63,12 @@ def serving(release: Path, home: Path, *, wait: str | None = "/readyz", **variab
     (home / "bentoml").mkdir(exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            command("127.0.0.1", port), env=env, cwd=home, stdout=out, stderr=out, start_new_session=True
+            [*start, "--port", str(port)] if start else command("127.0.0.1", port),
+            env=env,
+            cwd=home,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
     server = Server(f"http://127.0.0.1:{port}", process, log)
     try:
