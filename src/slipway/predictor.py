@@ -4,6 +4,7 @@ Training, evaluation, the comparison with another revision and the service all c
 what happens to a row before the model cannot drift apart. It needs NumPy, Pydantic and, to run a model, ONNX Runtime.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -220,6 +221,7 @@ class Predictor:
         return interpret(self.signature, np.concatenate([self._run(matrix[at : at + BATCH_ROWS]) for at in starts]))
 
     def _onnx(self, content: bytes) -> Callable[[Matrix], Values]:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # which it sends unless told otherwise before the import
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
