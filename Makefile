@@ -87,10 +87,10 @@ image-test: ready ## Run that image as a cluster would, ask it, stop it under lo
 	@$(run) slipway image-test $(ARGS)
 
 changed: ## In GitHub Actions: whether a pull request changes more than documents
-	@python3 -I src/slipway/delivery/jobs.py changed
+	@python3 -I src/slipway/delivery/github/jobs.py changed
 
 gate: ## In GitHub Actions: whether every job ran that had to, and passed; reads NEEDS
-	@python3 -I src/slipway/delivery/jobs.py gate
+	@python3 -I src/slipway/delivery/github/jobs.py gate
 
 serve: ready ## Serve the model on http://127.0.0.1:3000; ARGS="--fallback HEAD~1" has that one help out
 	@$(run) slipway serve $(ARGS)

@@ -155,7 +155,7 @@ def comment(
     verdict: Annotated[Path, typer.Option(help="The verdict to render.")] = Path("reports/verdict.json"),
 ) -> None:
     """In GitHub Actions: show the report in the job's summary and on the pull request. Always exits with 0."""
-    from slipway.delivery.comment import tell
+    from slipway.delivery.github.comment import tell
     from slipway.files import printable
 
     told = tell(verdict)
@@ -167,7 +167,7 @@ def comment(
 @app.command()
 def outdated() -> None:
     """In GitHub Actions: tell the pull requests that results just pushed are in conflict with. Always exits with 0."""
-    from slipway.delivery.outdated import tell_outdated
+    from slipway.delivery.github.outdated import tell_outdated
 
     try:
         told = tell_outdated()
@@ -180,7 +180,7 @@ def outdated() -> None:
 @app.command()
 def allowed() -> None:
     """In GitHub Actions: whether a /reproduce comment is of somebody who may write here. Exits with 2 if not."""
-    from slipway.delivery.reproduce import allow, write_outputs
+    from slipway.delivery.github.reproduce import allow, write_outputs
     from slipway.files import printable
 
     branch = allow()
@@ -193,7 +193,7 @@ def join(
     base: Annotated[str, typer.Option(help="The branch that this one goes into.")],
 ) -> None:
     """Merge the branch that this one goes into if that has got other results, which `repro` then makes anew."""
-    from slipway.delivery.reproduce import join as join_base
+    from slipway.delivery.github.reproduce import join as join_base
 
     typer.echo(join_base(base))
 
@@ -204,7 +204,7 @@ def publish(
     message: Annotated[str, typer.Option(help="Of the commit.")] = "Reproduce the pipeline",
 ) -> None:
     """Push the results to DVC's remote, and dvc.lock and the reports to a branch, if anything changed."""
-    from slipway.delivery.reproduce import publish as publish_results
+    from slipway.delivery.github.reproduce import publish as publish_results
 
     typer.echo(publish_results(branch, message))
 
@@ -298,8 +298,8 @@ def image(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Use no layer of an earlier build.")] = False,
 ) -> None:
     """Build the container image of the last run's model."""
-    from slipway.delivery.image import build_image
-    from slipway.delivery.image_show import show_image
+    from slipway.delivery.image.build import build_image
+    from slipway.delivery.image.show import show_image
 
     show_image(
         build_image(
@@ -325,8 +325,8 @@ def image_test(
     patience: Annotated[float, typer.Option(help="Seconds that it has to get ready.")] = 60,
 ) -> None:
     """Run the image as a cluster would, ask it, stop it under load, and look inside. Exits with 1 if a check failed."""
-    from slipway.delivery.image_show import show_checks
-    from slipway.delivery.image_trial import try_image
+    from slipway.delivery.image.show import show_checks
+    from slipway.delivery.image.trial import try_image
 
     raise typer.Exit(not show_checks(try_image(image, engine=engine, network=network, patience=patience)))
 

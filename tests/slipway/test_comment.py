@@ -9,7 +9,7 @@ import pytest
 from fake_github import BOT, FakeGitHub, fake_github
 from test_report import FAILED, HOSTILE, PASSED, gate
 
-from slipway.delivery.comment import LARGEST, MARKER, Told, tell
+from slipway.delivery.github.comment import LARGEST, MARKER, Told, tell
 from slipway.review.verdict import Verdict
 
 HEAD, OLD = "c" * 40, "a" * 40

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from helpers import git, slipway
-from slipway.delivery.container import running
-from slipway.delivery.engine import find_engine
-from slipway.delivery.image import OCI
+from slipway.delivery.image.build import OCI
+from slipway.delivery.image.container import running
+from slipway.delivery.image.engine import find_engine
 from slipway.errors import UserError
 from slipway.params import load_params
 

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from helpers import ROOT
-from slipway.delivery.jobs import ALWAYS, DEPENDING
+from slipway.delivery.github.jobs import ALWAYS, DEPENDING
 
 OWNER = re.compile(r"@[\w-]+(/[\w.-]+)?|[^@\s]+@[^@\s]+\.\w+")
 

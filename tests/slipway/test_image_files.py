@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from slipway.delivery.image_files import File, listing, named, offences, read_files
+from slipway.delivery.image.files import File, listing, named, offences, read_files
 
 PACKAGES = "app/venv/lib/python3.12/site-packages"
 SOURCE = "app/bento/src"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from helpers import ROOT, git, write
-from slipway.delivery.jobs import missing
+from slipway.delivery.github.jobs import missing
 
-SCRIPT = ROOT / "src/slipway/delivery/jobs.py"
+SCRIPT = ROOT / "src/slipway/delivery/github/jobs.py"
 
 
 def ask(folder: Path, verb: str, **environment: str) -> subprocess.CompletedProcess[str]:

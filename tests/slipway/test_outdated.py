@@ -7,8 +7,8 @@ import pytest
 from fake_github import BOT, FakeGitHub, fake_github
 
 from helpers import git, slipway, write
-from slipway.delivery.comment import MARKER
-from slipway.delivery.outdated import MARK, tell_outdated
+from slipway.delivery.github.comment import MARKER
+from slipway.delivery.github.outdated import MARK, tell_outdated
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from fake_github import BOT, FakeGitHub, fake_github
 
 from helpers import ROOT, dvc, git, slipway, write
-from slipway.delivery.reproduce import Branch, allow, join, publish, write_outputs
+from slipway.delivery.github.reproduce import Branch, allow, join, publish, write_outputs
 from slipway.errors import UserError
 
 HEAD = "c" * 40

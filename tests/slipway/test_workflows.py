@@ -16,7 +16,7 @@ from fake_osv import fake_osv
 from workflow import LOGINS, Run, Runner
 
 from helpers import ROOT, git, slipway, write
-from slipway.delivery.comment import MARKER
+from slipway.delivery.github.comment import MARKER
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import layout
-from slipway.delivery.github import BOT, Event, GitHub, pull_request_of
+from slipway.delivery.github.api import BOT, Event, GitHub, pull_request_of
 from slipway.errors import UserError
 
 COMMAND = "/reproduce"

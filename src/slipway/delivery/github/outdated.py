@@ -4,8 +4,8 @@ import os
 import subprocess
 
 from slipway import layout
-from slipway.delivery.comment import own_comment
-from slipway.delivery.github import Event, GitHub
+from slipway.delivery.github.api import Event, GitHub
+from slipway.delivery.github.comment import own_comment
 from slipway.errors import UserError
 
 MARK = "<!-- slipway: outdated -->"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from slipway import layout
-from slipway.delivery.container import LOADERS, PATIENCE, Container, running
-from slipway.delivery.engine import Engine, ImageFacts, find_engine
-from slipway.delivery.image import BUILT, OCI, OWN
-from slipway.delivery.image_files import SECRET_VARIABLES, listing, named, offences, read_files
+from slipway.delivery.image.build import BUILT, OCI, OWN
+from slipway.delivery.image.container import LOADERS, PATIENCE, Container, running
+from slipway.delivery.image.engine import Engine, ImageFacts, find_engine
+from slipway.delivery.image.files import SECRET_VARIABLES, listing, named, offences, read_files
 from slipway.errors import UserError
 from slipway.files import read_report
 from slipway.params import Image, load_params

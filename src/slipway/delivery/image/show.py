@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import typer
 
 from slipway import layout
-from slipway.delivery.image import OCI, OWN, Built
-from slipway.delivery.image_trial import Check
+from slipway.delivery.image.build import OCI, OWN, Built
+from slipway.delivery.image.trial import Check
 from slipway.files import printable
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from slipway.delivery import lock
-from slipway.delivery.github import BOT, Event, GitHub, PullRequest, pull_request
+from slipway.delivery.github.api import BOT, Event, GitHub, PullRequest, pull_request
 from slipway.errors import UserError
 from slipway.files import write_text
 from slipway.review.report import as_markdown

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO
 
-from slipway.delivery.bento import RELEASED, SHIPS, SHIPS_WITH_SKOPS
+from slipway.delivery.image.bento import RELEASED, SHIPS, SHIPS_WITH_SKOPS
 
 BENTO = "app/bento"
 MANY = 3  # as many are named where there are more

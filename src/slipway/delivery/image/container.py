@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
-from slipway.delivery.engine import Engine
+from slipway.delivery.image.engine import Engine
 from slipway.errors import UserError
 
 PORT = 3000  # the one that the image exposes

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from slipway import layout
 from slipway.delivery import lock
-from slipway.delivery.bento import assemble, build_bento
-from slipway.delivery.engine import Engine, find_engine
+from slipway.delivery.image.bento import assemble, build_bento
+from slipway.delivery.image.engine import Engine, find_engine
 from slipway.delivery.ship import ship
 from slipway.errors import UserError
 from slipway.files import write_json
