@@ -7,8 +7,9 @@ log, context, routing) costs several times what the model does, so `/predict` do
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http import HTTPStatus
 from secrets import token_hex
 from typing import Any
@@ -27,7 +28,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 HOSTED = frozenset({"/livez", "/healthz", "/readyz", "/metrics", "/schema.json"})
 SMALL = 1_000_000  # bytes, of a few milliseconds' work; a longer body goes to a thread, and others need not wait for it
 THREADS = 2
-READING = 512  # bodies that may be on their way at the same time
+BODIES = 64_000_000  # bytes of bodies that may be here at the same time
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
 
 
@@ -37,7 +38,8 @@ class Door:
     def __init__(self, host: Application, serving: Callable[[], Serving | None]) -> None:
         self._host, self._serving = host, serving
         self._threads = ThreadPoolExecutor(THREADS, "predict")
-        self._reading = self._working = 0
+        self.held = 0  # bytes of bodies that are here, or announced
+        self._working = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -115,10 +117,19 @@ class Door:
             raise Refused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {JSON}, not {kind.decode('latin-1')[:80] or 'nothing'}"
             )
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without a content-encoding")
+        length = headers.get(b"content-length", b"0")
         limits = serving.settings.limits
-        body = await self._body(receive, headers, limits.body_mb, limits.seconds)
-        if len(body) <= SMALL:
-            return serving.respond(body, request_id)
+        with self._room(int(limits.body_mb * 1e6)) as room:
+            room.take(int(length[:20]) if length.isdigit() else room.most + 1)
+            body = await self._body(receive, room, limits.seconds)
+            if len(body) <= SMALL:
+                return serving.respond(body, request_id)
+            return await self._in_a_thread(serving, body, request_id)
+
+    async def _in_a_thread(self, serving: Serving, body: bytes, request_id: str) -> Answered:
+        limits = serving.settings.limits
         if self._working >= limits.waiting:
             raise _busy()
         self._working += 1
@@ -133,15 +144,9 @@ class Door:
         finally:
             self._working -= 1
 
-    async def _body(self, receive: Receive, headers: dict[bytes, bytes], most_mb: float, seconds: float) -> bytes:
+    @staticmethod
+    async def _body(receive: Receive, room: "_Room", seconds: float) -> bytes:
         """Read the body, as long as it may be and not longer."""
-        most = int(most_mb * 1e6)
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length[:20]) > most:
-            raise _too_large(most_mb)
-        if self._reading >= READING:
-            raise _busy()
-        self._reading += 1
         try:
             async with asyncio.timeout(seconds):
                 message = await receive()
@@ -155,13 +160,40 @@ class Door:
                         raise Refused(HTTPStatus.BAD_REQUEST, "the client went away")
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
-                    if size > most:
-                        raise _too_large(most_mb)
+                    room.take(size)
                 return b"".join(parts)
         except TimeoutError:
             raise Refused(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {seconds:g} s") from None
+
+    @contextmanager
+    def _room(self, most: int) -> Iterator["_Room"]:
+        """Room for a body of so many bytes, among all those that are here at the same time."""
+        room = _Room(self, most)
+        try:
+            yield room
         finally:
-            self._reading -= 1
+            self.held -= room.taken
+
+
+class _Room:
+    """What one body takes of the memory for all."""
+
+    def __init__(self, door: Door, most: int) -> None:
+        self._door, self.most, self.taken = door, most, 0
+
+    def take(self, size: int) -> None:
+        """Make room for a body that has at least this size.
+
+        Raises:
+            Refused: It is larger than it may be, or there is no room at present.
+        """
+        if size > self.most:
+            raise _too_large(self.most / 1e6)
+        if size > self.taken:
+            if self._door.held + size - self.taken > max(BODIES, self.most):
+                raise _busy()
+            self._door.held += size - self.taken
+            self.taken = size
 
 
 def _busy() -> Refused:

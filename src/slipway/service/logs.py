@@ -1,5 +1,6 @@
 """The service's own log: one JSON object a line on standard error, without values of features."""
 
+import logging
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,25 @@ def trouble(message: str, **fields: Any) -> None:
 def reason(error: BaseException) -> str:
     """An exception in a line of bounded length."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+class _Handler(logging.Handler):
+    """What BentoML, uvicorn and Python's warnings say, in the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = {"logger": record.name}
+        if record.exc_info:
+            fields["traceback"] = logging.Formatter().formatException(record.exc_info)
+        _write(record.levelname.lower(), record.getMessage(), fields)
+
+
+def take_over() -> None:
+    """Have everybody in this process log as the service does."""
+    for name in ("bentoml", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "circus"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+    logging.getLogger().handlers = [_Handler()]
+    logging.captureWarnings(capture=True)
 
 
 def _write(level: str, message: str, fields: dict[str, Any]) -> None:

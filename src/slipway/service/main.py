@@ -14,6 +14,7 @@ from _bentoml_sdk import Service
 
 from slipway.errors import UserError
 from slipway.service.http import Door
+from slipway.service.logs import take_over
 from slipway.service.problems import Refused
 from slipway.service.release import MODEL, load_golden, load_release
 from slipway.service.serving import Serving
@@ -43,6 +44,7 @@ class _Service(Service[Any]):
     """BentoML's service with our application in front of the one that BentoML makes."""
 
     def to_asgi(self, is_main: bool = True) -> Any:  # as in the class above
+        take_over()  # BentoML has set up its own logs by now
         return traced(Door(super().to_asgi(is_main=is_main), lambda: _open[-1] if _open else None))
 
 

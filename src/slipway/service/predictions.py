@@ -27,8 +27,8 @@ import msgspec
 
 from slipway.predictor import Prediction
 from slipway.service.logs import reason, trouble
-from slipway.service.reading import Table
 from slipway.service.settings import PredictionLog
+from slipway.service.table import Table
 from slipway.signature import Signature
 
 GROWING = ".part"

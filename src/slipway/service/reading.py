@@ -5,7 +5,6 @@ of each fault which row, which field, what was got and what is allowed.
 """
 
 import re
-import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,63 +17,13 @@ import numpy as np
 from slipway.predictor import Matrix, Values, encode
 from slipway.service.fields import Counts, Field
 from slipway.service.problems import MOST, Fault, Refused, shown
+from slipway.service.table import Table
 from slipway.signature import Signature
 
+SLACK = 8  # times the braces and commas that as many rows have: some stand in texts
 BATCH = re.compile(rb'\s*\{\s*"columns"\s*:\s*\{')
 RECORDS, COLUMNS = "records", "columns"
 UNTYPED = re.compile(r'["\\\x00-\x1f]')  # in the name of a field, where msgspec's structures cannot have it
-
-
-class Table:
-    """The n rows of a request as they came, row by row or column by column, and either way round when asked for.
-
-    Args:
-        names: The fields.
-        rows: The values of each row, in the order of the fields.
-        columns: The values of each field; one of the two is given.
-    """
-
-    def __init__(
-        self, names: list[str], rows: list[tuple[Any, ...]] | None, columns: list[Sequence[Any]] | None = None
-    ) -> None:
-        self.names, self._rows, self._columns = names, rows, columns
-        self.columnar = rows is None
-
-    def __len__(self) -> int:
-        if self._rows is not None:
-            return len(self._rows)
-        return len(self.columns[0]) if self.columns else 0
-
-    @property
-    def columns(self) -> list[Sequence[Any]]:
-        """The values of each field."""
-        if self._columns is None:
-            self._columns = list(zip(*(self._rows or ()), strict=True))
-        return self._columns
-
-    def by_name(self) -> dict[str, Sequence[Any]]:
-        """The values of each field by its name."""
-        return dict(zip(self.names, self.columns, strict=True))
-
-    def numbers(self, places: list[int]) -> Values:
-        """The values of k fields that are numbers, shape (k, n), NaN where one is null."""
-        if self._rows is not None and len(places) == len(self.names):
-            return _packed(self._rows, len(places)).T
-        return _packed([self.columns[place] for place in places], len(self))
-
-
-def _packed(lists: Sequence[Sequence[Any]], width: int) -> Values:
-    """Equally long lists of numbers as a matrix, a null becoming NaN.
-
-    `struct` takes a third of NumPy's time, and is not able to take a null.
-    """
-    whole, pack = bytearray(8 * width * len(lists)), struct.Struct(f"{width}d").pack_into
-    try:
-        for place, values in enumerate(lists):
-            pack(whole, 8 * width * place, *values)
-    except struct.error:
-        return np.array(lists, np.float64)
-    return np.frombuffer(whole).reshape(len(lists), width)
 
 
 @dataclass(frozen=True)
@@ -128,6 +77,7 @@ class Reader:
             Refused: The body is not JSON, breaks the contract, or has too many rows.
         """
         try:
+            self._refuse_flood(body)
             table = self._decoded(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -136,11 +86,20 @@ class Reader:
         if not rows:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "there are no rows; send one record or more")
         if rows > self._most_rows:
-            raise Refused(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"{rows:,} rows are more than one request may have ({self._most_rows:,}); send them in parts",
-            )
+            raise self._too_many(f"{rows:,} rows are")
         return self._checked(table)
+
+    def _refuse_flood(self, body: bytes) -> None:
+        """Stop before a small body becomes more objects than memory has room for, as a list of `{}` would."""
+        most = SLACK * self._most_rows
+        if body.count(b"{") > most or body.count(b",") > most * max(len(self._names), 1):
+            raise self._too_many("these are")
+
+    def _too_many(self, what: str) -> Refused:
+        return Refused(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"{what} more than one request may have ({self._most_rows:,} rows); send them in parts",
+        )
 
     def _decoded(self, body: bytes) -> Table:
         if self._typed is not None and BATCH.match(body):  # read once, not first for its one key

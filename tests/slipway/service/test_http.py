@@ -1,3 +1,5 @@
+import contextlib
+import gzip
 import json
 import os
 import signal
@@ -144,6 +146,10 @@ def test_every_request_is_a_line_of_json_without_values_of_features(server: Serv
     assert (told["told-1"]["status"], told["told-1"]["rows"], told["told-1"]["path"]) == (200, 1, "/predict")
     assert told["told-2"]["status"] == 422
     assert "secret" not in server.log.read_text()
+    # What BentoML says is in the same form, from the moment when it hands over.
+    said = server.log.read_text().splitlines()
+    assert all(line.startswith("{") for line in said), said[:5]
+    assert any('"logger":"bentoml' in line for line in said)
 
 
 def raw(server: Server, *parts: bytes, pause: float = 0.0) -> bytes:
@@ -182,6 +188,26 @@ def test_a_body_that_does_not_come_is_not_waited_for(strict: Server) -> None:
     began = time.monotonic()
     assert b" 408 " in raw(strict, HEAD + b"content-length: 100\r\n\r\n{")
     assert time.monotonic() - began < 5
+
+
+def test_an_encoded_body_is_refused(server: Server, churn: Path) -> None:
+    body = gzip.compress(json.dumps(row_of(churn)).encode())
+    head = {"content-type": "application/json", "content-encoding": "gzip"}
+    assert requests.post(f"{server.url}/predict", body, headers=head, timeout=30).status_code == 415
+
+
+def test_bodies_that_are_announced_take_no_more_memory_than_there_is(strict: Server) -> None:
+    # Given many clients that announce large bodies, and send nothing
+    host, port = strict.url.removeprefix("http://").split(":")
+    with contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(40)]
+        for connection in waiting:
+            connection.sendall(HEAD + b"content-length: 2000000\r\n\r\n{")
+        answers = [connection.recv(65_536).split()[1] for connection in waiting]
+    # Then as many as there is room for are waited for, for a while, and the others are told to come again
+    assert answers.count(b"408") == 32
+    assert answers.count(b"429") == 8
+    assert b" 422 " in raw(strict, HEAD + b"content-length: 2\r\n\r\n{}")
 
 
 def test_a_client_that_goes_away_does_no_harm(strict: Server) -> None:

@@ -24,6 +24,7 @@ from slipway.service.release import MODEL, example, load_golden
 from slipway.signature import load_signature
 
 Releases = Callable[[str], Path]
+MORE = int(os.environ.get("SLIPWAY_CASES", "1"))  # times as many generated requests
 HOLDS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -69,7 +70,7 @@ def generated(operation: Any, mode: GenerationMode, cases: int) -> Callable[[Any
 
     def of(check: Any) -> Any:
         limited = settings(
-            max_examples=cases,
+            max_examples=cases * MORE,
             phases=[Phase.explicit, Phase.generate],
             suppress_health_check=list(HealthCheck),
             database=None,

@@ -15,9 +15,9 @@ from releases import served, with_settings
 
 from slipway.predictor import Prediction
 from slipway.service.predictions import Entry, PredictionWriter
-from slipway.service.reading import Table
 from slipway.service.serving import Serving
 from slipway.service.settings import PredictionLog
+from slipway.service.table import Table
 from slipway.signature import Signature
 
 SIGNATURE = Signature(task="binary", target="y", classes=("no", "yes"), threshold=0.5, inputs=(), prior=(0.5, 0.5))

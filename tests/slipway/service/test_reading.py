@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,7 @@ def test_what_is_outside_is_clipped_accepted_and_counted_as_the_contract_says(re
         (b'\xff\xfe{"a": 1}', 400),
         (b'[{"visits": "\xff"}]', 400),
         (b"[" * 100_000, 400),
-        (b'{"a":' * 100_000, 400),
+        (b'{"a":' * 100_000, 413),
         (b'[{"visits": ' + b"9" * 400 + b"}]", 422),
         (b'[{"visits": 1e999}]', 400),
         (b"null", 422),
@@ -250,6 +251,25 @@ def test_too_many_rows_are_refused(release: Callable[[str], Path]) -> None:
     serving = served(with_settings(release("churn"), limits={"rows": 3}))
     ask(serving, [CHURN] * 3)
     assert refused(serving, [CHURN] * 4).status == 413
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"{}," * 3_000_000 + b"{}]",
+        b'{"columns": {"visits": [' + b"0," * 4_000_000 + b"0]}}",
+        b'{"columns": {' + b'"a": 0,' * 2_000_000 + b'"a": 0}}',
+    ],
+)
+def test_a_flood_of_nothing_is_refused_before_it_fills_memory(releases: Callable[[str], Path], body: bytes) -> None:
+    """Ten megabytes of a body would otherwise become most of a gigabyte of objects."""
+    serving = served(releases("wine"))
+    tracemalloc.start()
+    try:
+        assert refused(serving, body).status == 413
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_long_value_is_shown_cut(churn: Serving) -> None:
