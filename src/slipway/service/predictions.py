@@ -33,6 +33,7 @@ from slipway.signature import Signature
 
 GROWING = ".part"
 PAUSE = 0.5  # seconds between looks at the age of a file
+TIDY = 60.0  # seconds between looks for files that are too old
 RETRY = 5.0  # seconds before a folder that could not be written to is tried again
 
 
@@ -88,7 +89,7 @@ class PredictionWriter:
 
     def _work(self) -> None:
         self._guarded(self._recover)
-        last_tidy = 0.0
+        last_tidy = -TIDY
         while True:
             try:
                 entry = self._queue.get(timeout=PAUSE)
@@ -99,9 +100,10 @@ class PredictionWriter:
                     self._guarded(self._finish)
                     return
                 self._write(entry)
-            if self._file is not None and self._is_full():
+            finished = self._file is not None and self._is_full()
+            if finished:
                 self._guarded(self._finish)
-            if time.monotonic() - last_tidy > 60:
+            if finished or time.monotonic() - last_tidy > TIDY:
                 last_tidy = time.monotonic()
                 self._guarded(self._tidy)
 
