@@ -212,7 +212,7 @@ def publish(
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port.")] = 3000,
+    port: Annotated[int, typer.Option(help="The port.", min=1, max=65_535)] = 3000,
     fallback: Annotated[
         str | None, typer.Option(help="The revision whose model answers when this one fails, such as HEAD~1.")
     ] = None,

@@ -36,11 +36,9 @@ def serve(host: str, port: int, fallback: str | None) -> int:
     release = ship(fallback=fallback)
     print(f"model {release.version} on http://{host}:{port}; `make predict` asks it, Ctrl-C stops it")  # noqa: T201
     with subprocess.Popen(command(host, port), env=environment(layout.RELEASE)) as server:  # noqa: S603
-        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-        try:
-            code = server.wait()
-        except KeyboardInterrupt:  # the server heard it as well
-            code = server.wait()
+        for sign in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(sign, lambda *_: server.terminate())
+        code = server.wait()
     return 0 if code in {0, -signal.SIGINT, -signal.SIGTERM} else code
 
 

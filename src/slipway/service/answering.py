@@ -56,7 +56,7 @@ class Answering:
             predictor = Predictor(folder, threads=threads)
             gap = prove(predictor, golden)
         except Exception as error:  # a model file is data; whatever it does, the service says so and stays up
-            self.problem = str(error)
+            self.problem = str(error).replace(f"{folder}/", "")  # which clients may read
             trouble("the model cannot be used", reason=self.problem)
             return None
         note("the model answers its golden rows", rows=len(golden.answers), difference=gap)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from slipway.moments import moment_of
+from slipway.service.faults import Faults
 from slipway.service.problems import MOST, Fault, shown
 from slipway.signature import Input
 from slipway.values import as_text, is_missing, number_of, number_text
@@ -58,7 +59,7 @@ class Field:
         """Say what is wrong with a value."""
         return Fault(message, self.input.name, row, shown(got), self.allowed)
 
-    def read(self, values: Sequence[Any], faults: list[Fault], counts: Counts) -> Any:
+    def read(self, values: Sequence[Any], faults: Faults, counts: Counts) -> Any:
         """Check the categories or moments of n rows, and return what the encoder takes."""
         check: Callable[[Any], Any] = self._moment if self.input.type == "datetime" else self._category
         read: list[Any] = []
@@ -66,19 +67,19 @@ class Field:
             if is_missing(value, self.markers):
                 self._count(counts, "missing")
                 if not self.input.nullable:
-                    faults.append(self.fault("is missing", row, value))
+                    faults.add(self.fault, "is missing", row, value)
                 read.append(None)
                 continue
             try:
                 read.append(check(value))
             except (TypeError, ValueError, OverflowError):
-                faults.append(self.fault("is not a date and time", row, value))
+                faults.add(self.fault, "is not a date and time", row, value)
             except LookupError:
                 self._count(counts, "unknown")
                 if self.input.closed and self.input.outside == "reject":
-                    faults.append(self.fault("is not a known category", row, value))
+                    faults.add(self.fault, "is not a known category", row, value)
                 read.append(value)
-        if self.input.type == "datetime" and not faults:
+        if self.input.type == "datetime" and not faults.count:
             return np.array(read, "datetime64[us]")
         return read
 

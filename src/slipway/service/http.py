@@ -29,6 +29,7 @@ HOSTED = frozenset({"/livez", "/healthz", "/readyz", "/metrics", "/schema.json"}
 SMALL = 1_000_000  # bytes, of a few milliseconds' work; a longer body goes to a thread, and others need not wait for it
 THREADS = 2
 BODIES = 64_000_000  # bytes of bodies that may be here at the same time
+SPARE = 65_536  # bytes of a body that finds room whatever else is here
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
 
 
@@ -43,6 +44,10 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "websocket":  # BentoML would count each under its own path, for good
+            await receive()
+            await send({"type": "websocket.close"})
+            return
         if scope["type"] != "http" or scope["path"] in HOSTED:
             await self._host(scope, receive, send)
             return
@@ -122,7 +127,8 @@ class Door:
         length = headers.get(b"content-length", b"0")
         limits = serving.settings.limits
         with self._room(int(limits.body_mb * 1e6)) as room:
-            room.take(int(length[:20]) if length.isdigit() else room.most + 1)
+            if not length.isdigit() or int(length[:20]) > room.most:
+                raise _too_large(limits.body_mb)
             body = await self._body(receive, room, limits.seconds)
             if len(body) <= SMALL:
                 return serving.respond(body, request_id)
@@ -182,7 +188,7 @@ class _Room:
         self._door, self.most, self.taken = door, most, 0
 
     def take(self, size: int) -> None:
-        """Make room for a body that has at least this size.
+        """Make room for a body of which so much has come; a small one always finds some.
 
         Raises:
             Refused: It is larger than it may be, or there is no room at present.
@@ -190,7 +196,7 @@ class _Room:
         if size > self.most:
             raise _too_large(self.most / 1e6)
         if size > self.taken:
-            if self._door.held + size - self.taken > max(BODIES, self.most):
+            if size > SPARE and self._door.held + size - self.taken > max(BODIES, self.most):
                 raise _busy()
             self._door.held += size - self.taken
             self.taken = size

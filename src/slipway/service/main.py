@@ -15,6 +15,7 @@ from _bentoml_sdk import Service
 from slipway.errors import UserError
 from slipway.service.http import Door
 from slipway.service.logs import take_over
+from slipway.service.predictions import check_target
 from slipway.service.problems import Refused
 from slipway.service.release import MODEL, load_golden, load_release
 from slipway.service.serving import Serving
@@ -32,7 +33,8 @@ def _release() -> Path:
 def check() -> None:
     """End with a line on standard error, and exit code 2, if there is nothing to serve."""
     try:
-        load_release(_release())
+        release = load_release(_release())
+        check_target(os.environ.get("SLIPWAY_PREDICTIONS", release.service.predictions.to))
         load_signature(_release() / MODEL)
         load_golden(_release() / MODEL)
     except UserError as error:

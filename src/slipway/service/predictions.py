@@ -16,15 +16,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, flock
+from hashlib import sha256
 from pathlib import Path
-from queue import Empty, Full, Queue
-from tempfile import mkdtemp
+from queue import Empty, SimpleQueue
+from tempfile import gettempdir
 from threading import Thread
 from typing import Any, BinaryIO
 from uuid import uuid4
 
 import msgspec
 
+from slipway.errors import UserError
 from slipway.predictor import Prediction
 from slipway.service.logs import reason, trouble
 from slipway.service.settings import PredictionLog
@@ -48,6 +50,22 @@ class Entry:
     variant: str
 
 
+def check_target(to: str) -> None:
+    """Stop at a URL that nobody here knows how to write to, rather than when the first file is full.
+
+    Raises:
+        UserError: It is such a URL.
+    """
+    if "://" not in to:
+        return
+    import fsspec
+
+    try:
+        fsspec.get_filesystem_class(to.partition("://")[0])
+    except (ImportError, ValueError) as error:
+        raise UserError(f"predictions to {to}: {error}; add its fsspec driver to the group `serve`") from None
+
+
 class PredictionWriter:
     """Writes the prediction log.
 
@@ -63,8 +81,11 @@ class PredictionWriter:
     ) -> None:
         self._settings, self._signature, self._version, self._counted = settings, signature, version, counted
         self._remote = settings.to if "://" in settings.to else None
-        self._folder = Path(mkdtemp(prefix="predictions-")) if self._remote else Path(settings.to)
-        self._queue: Queue[Entry | None] = Queue(settings.queue)
+        # The same for each start, so that what could not be sent before is sent then.
+        spool = f"slipway-predictions-{sha256(settings.to.encode()).hexdigest()[:12]}"
+        self._folder = Path(gettempdir(), spool) if self._remote else Path(settings.to)
+        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._waiting = 0  # rows
         self._random = random.Random()  # noqa: S311  # a sample, not a secret
         self._file: BinaryIO | None = None
         self._path = Path()
@@ -76,15 +97,16 @@ class PredictionWriter:
         """Take a request, or drop it; never waits."""
         if self._settings.sample < 1 and self._random.random() >= self._settings.sample:
             return
-        try:
-            self._queue.put_nowait(entry)
-        except Full:
+        rows = len(entry.table)
+        if self._waiting and self._waiting + rows > self._settings.queue:
             self._counted("dropped", 1)
+            return
+        self._waiting += rows
+        self._queue.put(entry)
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what is waiting, close the file and end, within so many seconds."""
-        with suppress(Full):
-            self._queue.put(None, timeout=seconds)
+        self._queue.put(None)
         self._thread.join(seconds)
 
     def _work(self) -> None:
@@ -100,11 +122,13 @@ class PredictionWriter:
                     self._guarded(self._finish)
                     return
                 self._write(entry)
+                self._waiting -= len(entry.table)
             finished = self._file is not None and self._is_full()
             if finished:
                 self._guarded(self._finish)
             if finished or time.monotonic() - last_tidy > TIDY:
                 last_tidy = time.monotonic()
+                self._guarded(self._recover)
                 self._guarded(self._tidy)
 
     def _write(self, entry: Entry) -> None:
@@ -185,12 +209,14 @@ class PredictionWriter:
 
     def _tidy(self) -> None:
         """Remove files that are too old or too many."""
-        files = sorted(self._folder.glob("predictions-*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
-        kept, newest = 0.0, time.time() - self._settings.keep_days * 86_400
-        for path in files:
-            status = path.stat()
-            kept += status.st_size
-            if kept > self._settings.keep_mb * 1e6 or status.st_mtime < newest:
+        files = []
+        for path in self._folder.glob("predictions-*.jsonl"):
+            with suppress(FileNotFoundError):  # another service on this folder was first
+                files.append((path.stat().st_mtime, path.stat().st_size, path))
+        kept, oldest = 0, time.time() - self._settings.keep_days * 86_400
+        for changed, size, path in sorted(files, reverse=True):
+            kept += size
+            if kept > self._settings.keep_mb * 1e6 or changed < oldest:
                 path.unlink(missing_ok=True)
 
     def _guarded(self, work: Callable[[], None]) -> None:

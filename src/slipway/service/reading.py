@@ -6,7 +6,6 @@ of each fault which row, which field, what was got and what is allowed.
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -15,14 +14,21 @@ import msgspec
 import numpy as np
 
 from slipway.predictor import Matrix, Values, encode
+from slipway.service.faults import Faults
 from slipway.service.fields import Counts, Field
 from slipway.service.problems import MOST, Fault, Refused, shown
 from slipway.service.table import Table
 from slipway.signature import Signature
 
 SLACK = 8  # times the braces and commas that as many rows have: some stand in texts
-BATCH = re.compile(rb'\s*\{\s*"columns"\s*:\s*\{')
-RECORDS, COLUMNS = "records", "columns"
+RECORDS, COLUMNS, LIST, ONE = "records", "columns", "list", "one"
+# A field is no list and no object, so a record whose fields are called so is never taken for one of these.
+FORMS = {
+    LIST: re.compile(rb"\s*\["),
+    RECORDS: re.compile(rb'\s*\{\s*"records"\s*:\s*\['),
+    COLUMNS: re.compile(rb'\s*\{\s*"columns"\s*:\s*\{'),
+}
+EXPLAINED = 200_000  # bytes; in a longer body the first fault alone is told, as all would take too long
 UNTYPED = re.compile(r'["\\\x00-\x1f]')  # in the name of a field, where msgspec's structures cannot have it
 
 
@@ -68,7 +74,6 @@ class Reader:
         self._number_fields = numbers
         self._others = [(place, column) for place, column in enumerate(fields) if not column.input.is_number]
         self._typed = None if any(UNTYPED.search(name) for name in self._names) else _typed(fields)
-        self._keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
     def read(self, body: bytes) -> Request:
         """Read a list of records, one record, `{"records": [...]}` or `{"columns": {...}}`.
@@ -92,7 +97,9 @@ class Reader:
     def _refuse_flood(self, body: bytes) -> None:
         """Stop before a small body becomes more objects than memory has room for, as a list of `{}` would."""
         most = SLACK * self._most_rows
-        if body.count(b"{") > most or body.count(b",") > most * max(len(self._names), 1):
+        lists = most + SLACK * len(self._names)
+        values = most * max(len(self._names), 1)
+        if body.count(b"{") > most or body.count(b"[") > lists or body.count(b",") > values:
             raise self._too_many("these are")
 
     def _too_many(self, what: str) -> Refused:
@@ -102,55 +109,44 @@ class Reader:
         )
 
     def _decoded(self, body: bytes) -> Table:
-        if self._typed is not None and BATCH.match(body):  # read once, not first for its one key
-            with suppress(msgspec.ValidationError):
-                return self._table_of(list(msgspec.structs.astuple(self._typed.batch.decode(body).columns)))
-        form, content = self._form(body)
+        form = next((form for form, start in FORMS.items() if start.match(body)), ONE)
         if self._typed is None:
-            return self._untyped(form, content)
+            return self._untyped(form, body)
         try:
-            return self._decode(self._typed, form, content)
+            return self._decode(self._typed, form, body)
         except msgspec.ValidationError as error:
-            self._untyped(form, content)
+            if len(body) <= EXPLAINED:
+                self._untyped(form, body)
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
 
-    def _form(self, body: bytes) -> tuple[str, bytes | msgspec.Raw]:
-        """Which of the forms a body has, and the part of it that holds the rows."""
-        start = body[:64].lstrip()[:1]
-        if start != b"{":
-            return "list", body
-        keys = self._keys.decode(body)
-        if len(keys) == 1:
-            ((key, content),) = keys.items()
-            if key == COLUMNS and bytes(content).lstrip()[:1] == b"{":
-                return COLUMNS, content
-            if key == RECORDS and bytes(content).lstrip()[:1] == b"[":
-                return "list", content
-        return "one", body
-
-    def _decode(self, typed: "_Typed", form: str, content: bytes | msgspec.Raw) -> Table:
+    def _decode(self, typed: "_Typed", form: str, body: bytes) -> Table:
         if form == COLUMNS:
-            return self._table_of(list(msgspec.structs.astuple(typed.columns.decode(content))))
-        records = typed.list.decode(content) if form == "list" else [typed.one.decode(content)]
+            return self._table_of(list(msgspec.structs.astuple(typed.columns.decode(body).columns)))
+        if form == ONE:
+            records = [typed.one.decode(body)]
+        else:
+            records = typed.list.decode(body) if form == LIST else typed.records.decode(body).records
         return Table(self._names, list(map(msgspec.structs.astuple, records)))
 
-    def _untyped(self, form: str, content: bytes | msgspec.Raw) -> Table:
+    def _untyped(self, form: str, body: bytes) -> Table:
         """Read the rows as plain JSON, and say of each value that is not of the field's type what is wrong with it."""
-        found = msgspec.json.decode(content)
-        faults: list[Fault] = []
-        if form == COLUMNS:
-            faults += self._faults_of_columns(found)
-            if not faults:
+        found, faults = msgspec.json.decode(body), Faults()
+        if form in {COLUMNS, RECORDS}:
+            for name in found:
+                if name != form:
+                    faults.add(Fault, "is not a field of a request", name[:200], None, None, form)
+            found = found[form]
+        if form == COLUMNS and isinstance(found, dict):
+            self._judge_columns(found, faults)
+            if not faults.count:
                 return self._table_of([found.get(name) for name in self._names])
         else:
             records = found if isinstance(found, list) else [found]
             for row, record in enumerate(records):
-                faults += self._faults_of(row, record)
-                if len(faults) > MOST:
-                    break
-            if not faults:
+                self._judge_record(row, record, faults)
+            if not faults.count:
                 return Table(self._names, [tuple(record.get(name) for name in self._names) for record in records])
-        raise _refused(faults)
+        raise faults.refused()
 
     def _table_of(self, columns: list[Sequence[Any] | None]) -> Table:
         """Columns of which some may have been left out."""
@@ -162,25 +158,25 @@ class Reader:
 
     def _checked(self, table: Table) -> Request:
         """Hold the values against the contract, and encode them."""
-        faults: list[Fault] = []
-        counts: Counts = {}
+        faults, counts = Faults(), Counts()
         numbers = table.numbers(self._numbers)
         if self._numbers and not ((numbers >= self._least) & (numbers <= self._greatest)).all():
             numbers = self._judged(numbers, faults, counts)
         if self._whole:
             whole = numbers[self._whole]
-            for place, row in np.argwhere((whole != np.trunc(whole)) & ~np.isnan(whole)):
+            wrong = (whole != np.trunc(whole)) & ~np.isnan(whole)
+            for place in np.flatnonzero(wrong.any(axis=1)):
                 column = self._number_fields[self._whole[place]]
-                faults.append(column.fault("is not a whole number", int(row), float(whole[place, row])))
+                faults.add_rows(column, "is not a whole number", np.flatnonzero(wrong[place]), whole[place])
         others = {one.input.name: one.read(table.columns[place], faults, counts) for place, one in self._others}
-        if faults:
-            raise _refused(faults)
+        if faults.count:
+            raise faults.refused()
         kept = numbers if len(self._kept) == len(self._numbers) else numbers[self._kept]
         if not self._numbers:
             kept = np.empty((0, len(table)))
         return Request(encode(self.signature, others, kept), table, counts)
 
-    def _judged(self, numbers: Values, faults: list[Fault], counts: Counts) -> Values:
+    def _judged(self, numbers: Values, faults: Faults, counts: Counts) -> Values:
         """Find the numbers that are missing or out of range, and do with them what the contract says."""
         numbers = numbers.copy()
         missing = np.isnan(numbers)
@@ -191,45 +187,48 @@ class Reader:
             if gone := int(missing[place].sum()):
                 counts[name, "missing"] = gone
                 if not column.input.nullable:
-                    faults += [column.fault("is missing", int(row), None) for row in np.flatnonzero(missing[place])]
+                    faults.add_rows(column, "is missing", np.flatnonzero(missing[place]), None)
             if out := int(outside[place].sum()):
                 counts[name, "out_of_range"] = out
                 if column.input.outside == "reject":
-                    faults += [
-                        column.fault("is out of range", int(row), float(rows[row]))
-                        for row in np.flatnonzero(outside[place])
-                    ]
+                    faults.add_rows(column, "is out of range", np.flatnonzero(outside[place]), rows)
                 elif column.input.outside == "clip":
                     numbers[place] = np.clip(rows, column.least, column.greatest)
         return numbers
 
-    def _faults_of(self, row: int, record: Any) -> list[Fault]:
+    def _judge_record(self, row: int, record: Any, faults: Faults) -> None:
         if not isinstance(record, dict):
-            return [Fault("is not a record", row=row, got=shown(record), allowed="an object of fields")]
-        faults = [self._unknown(name, row) for name in record if name not in self._fields]
+            faults.add(Fault, "is not a record", None, row, shown(record), "an object of fields")
+            return
+        for name in record:
+            if name not in self._fields:
+                faults.add(self._unknown, name, row)
         for name, column in self._fields.items():
             if name not in record and not column.default:
-                faults.append(Fault("is missing", name, row, None, column.allowed))
+                faults.add(Fault, "is missing", name, row, None, column.allowed)
             elif name in record and not column.takes(record[name]):
-                faults.append(column.fault("is of the wrong type", row, record[name]))
-        return faults
+                faults.add(column.fault, "is of the wrong type", row, record[name])
 
-    def _faults_of_columns(self, content: dict[str, Any]) -> list[Fault]:
-        faults = [self._unknown(name, None) for name in content if name not in self._fields]
+    def _judge_columns(self, content: dict[str, Any], faults: Faults) -> None:
+        for name in content:
+            if name not in self._fields:
+                faults.add(self._unknown, name, None)
         lengths = {name: len(values) for name, values in content.items() if isinstance(values, list)}
         longest = max(lengths.values(), default=0)
         for name, column in self._fields.items():
-            if name not in content:
-                faults += [] if column.default else [Fault("is missing", name, None, None, f"a list: {column.allowed}")]
-            elif name not in lengths:
-                faults.append(Fault("is not a list", name, None, shown(content[name]), f"a list: {column.allowed}"))
-            elif lengths[name] != longest:
-                faults.append(Fault(f"has {lengths[name]} rows, others {longest}", name))
-            else:
+            wanted = f"a list: {column.allowed}"
+            if name not in content and not column.default:
+                faults.add(Fault, "is missing", name, None, None, wanted)
+            elif name in content and name not in lengths:
+                got = shown(content[name])
+                faults.add(Fault, "is not a list", name, None, got, wanted)
+            elif name in content and lengths[name] != longest:
+                message = f"has {lengths[name]} rows, others {longest}"
+                faults.add(Fault, message, name)
+            elif name in content:
                 wrong = (row for row, value in enumerate(content[name]) if not column.takes(value))
-                row = next(wrong, None)
-                faults += [] if row is None else [column.fault("is of the wrong type", row, content[name][row])]
-        return faults
+                if (row := next(wrong, None)) is not None:
+                    faults.add(column.fault, "is of the wrong type", row, content[name][row])
 
     def _unknown(self, name: str, row: int | None) -> Fault:
         allowed = ", ".join(self._names[:MOST]) + (", ..." if len(self._names) > MOST else "")
@@ -238,38 +237,25 @@ class Reader:
 
 @dataclass(frozen=True)
 class _Typed:
-    """Decoders that check names and types while they read."""
+    """Decoders that check names and types while they read, one for each form of a request."""
 
     one: msgspec.json.Decoder[Any]
     list: msgspec.json.Decoder[Any]
+    records: msgspec.json.Decoder[Any]
     columns: msgspec.json.Decoder[Any]
-    batch: msgspec.json.Decoder[Any]
 
 
 def _typed(fields: Sequence[Field]) -> _Typed:
     keys = {f"f{place}": column.input.name for place, column in enumerate(fields)}
-    options: dict[str, Any] = {"rename": keys, "forbid_unknown_fields": True, "gc": False, "kw_only": True}
+    options: dict[str, Any] = {"forbid_unknown_fields": True, "gc": False, "kw_only": True}
     single: list[Any] = [(key, one.json, *one.default) for key, one in zip(keys, fields, strict=True)]
     lists: list[Any] = [(key, list.__class_getitem__(kind), *rest) for key, kind, *rest in single]
-    record = msgspec.defstruct("Record", single, **options)
-    columns = msgspec.defstruct("Columns", lists, **options)
-    batch = msgspec.defstruct("Batch", [(COLUMNS, columns)], forbid_unknown_fields=True, gc=False)
+    record = msgspec.defstruct("Record", single, rename=keys, **options)
+    columns = msgspec.defstruct("Columns", lists, rename=keys, **options)
+    records = list.__class_getitem__(record)
     return _Typed(
         msgspec.json.Decoder(record),
-        msgspec.json.Decoder(list.__class_getitem__(record)),
-        msgspec.json.Decoder(columns),
-        msgspec.json.Decoder(batch),
-    )
-
-
-def _refused(faults: list[Fault]) -> Refused:
-    first = faults[0]
-    where = "".join(
-        [f"row {first.row}: " if first.row is not None else "", f"{first.field!r} " if first.field is not None else ""]
-    )
-    got = f" (got {first.got})" if first.got is not None else ""
-    more = f", and {len(faults) - 1} more faults" if len(faults) > 1 else ""
-    expected = f"; allowed: {first.allowed}" if first.allowed else ""
-    return Refused(
-        HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}{first.message}{got}{expected}{more}", faults[:MOST], len(faults)
+        msgspec.json.Decoder(records),
+        msgspec.json.Decoder(msgspec.defstruct("Records", [(RECORDS, records)], **options)),
+        msgspec.json.Decoder(msgspec.defstruct("Batch", [(COLUMNS, columns)], **options)),
     )

@@ -32,7 +32,7 @@ class PredictionLog(_Frozen):
 
     `to` is a folder, or a URL that fsspec knows, such as `s3://bucket/predictions`; empty keeps nothing. A file is
     closed, and only then uploaded, at `file_mb` or after `file_seconds`; the oldest ones go when the folder holds more
-    than `keep_mb`, or after `keep_days`. A queue of `queue` requests stands between; what does not fit is dropped and
+    than `keep_mb`, or after `keep_days`. A queue of `queue` rows stands between; what does not fit is dropped and
     counted.
     """
 

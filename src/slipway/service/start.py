@@ -21,14 +21,15 @@ def main() -> None:
     """Serve until SIGTERM or Ctrl-C; requests in work are finished first."""
     # A first process of a container does not end by a signal that it has no handler for, and uvicorn's come late.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # of a terminal that was closed
     words = _words()
     home = Path(os.environ.setdefault("BENTOML_HOME", str(Path.home() / "bentoml")))
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     try:
         home.mkdir(parents=True, exist_ok=True)
+        listening = _listen(words.host, words.port)
         # Of this process alone: BentoML's own folder is wiped by whichever service starts next.
         counters = mkdtemp(prefix="metrics-", dir=home)
-        listening = _listen(words.host, words.port)
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
@@ -52,9 +53,15 @@ def _words() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="slipway.service.start", description="Serve a release.")
     parser.add_argument("service", nargs="?", default=SERVICE, help="a Bento's folder, if not the module")
     parser.add_argument("--host", default=os.environ.get("BENTOML_HOST", "0.0.0.0"))  # noqa: S104
-    parser.add_argument("--port", type=int, default=int(os.environ.get("BENTOML_PORT", "3000")))
+    parser.add_argument("--port", type=_port, default=os.environ.get("BENTOML_PORT", "3000"))
     parser.add_argument("--timeout-graceful-shutdown", type=int, default=30, help="seconds that requests in work have")
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; BENTOML_PORT and --port take 1 to 65535")
+    return int(text)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -127,6 +127,7 @@ def test_a_model_that_is_not_the_right_one_is_never_ready(release: Releases, dam
     model = json.loads(serving.model())
     assert model["ready"] is False
     assert model["problem"]
+    assert str(folder) not in model["problem"]
     assert ask(serving)["fallback"] == "prior"
 
 

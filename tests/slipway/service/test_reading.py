@@ -182,7 +182,8 @@ def test_what_is_outside_is_clipped_accepted_and_counted_as_the_contract_says(re
         (b'[{"visits": Infinity}]', 400),
         (b'\xff\xfe{"a": 1}', 400),
         (b'[{"visits": "\xff"}]', 400),
-        (b"[" * 100_000, 400),
+        (b"[" * 100_000, 413),
+        (b"[" * 10_000, 400),
         (b'{"a":' * 100_000, 413),
         (b'[{"visits": ' + b"9" * 400 + b"}]", 422),
         (b'[{"visits": 1e999}]', 400),
@@ -259,6 +260,7 @@ def test_too_many_rows_are_refused(release: Callable[[str], Path]) -> None:
         b"[" + b"{}," * 3_000_000 + b"{}]",
         b'{"columns": {"visits": [' + b"0," * 4_000_000 + b"0]}}",
         b'{"columns": {' + b'"a": 0,' * 2_000_000 + b'"a": 0}}',
+        b'{"visits": [' + (b"[" * 900 + b"]" * 900 + b",") * 5_000 + b"0]}",
     ],
 )
 def test_a_flood_of_nothing_is_refused_before_it_fills_memory(releases: Callable[[str], Path], body: bytes) -> None:
@@ -270,6 +272,27 @@ def test_a_flood_of_nothing_is_refused_before_it_fills_memory(releases: Callable
         assert tracemalloc.get_traced_memory()[1] < 1e6
     finally:
         tracemalloc.stop()
+
+
+def test_a_long_body_that_is_wrong_throughout_is_refused_without_a_list_of_it(releases: Callable[[str], Path]) -> None:
+    serving = served(releases("wine"))
+    body = json.dumps({f"x{number}": 0 for number in range(200_000)}).encode()
+    tracemalloc.start()
+    try:
+        refusal = refused(serving, body)
+        assert refusal.status == 422
+        assert "x0" in refusal.detail
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_blanks_before_a_body_do_not_matter(churn: Serving) -> None:
+    for content in (CHURN, [CHURN], {"records": [CHURN]}):
+        body = b" \n" * 100 + json.dumps(content, indent=3).encode()
+        assert ask(churn, body)["predictions"] == ask(churn, CHURN)["predictions"]
+    body = b" \n" * 100 + json.dumps({"columns": {name: [value] for name, value in CHURN.items()}}, indent=3).encode()
+    assert ask(churn, body)["columns"]["prediction"]
 
 
 def test_a_long_value_is_shown_cut(churn: Serving) -> None:
