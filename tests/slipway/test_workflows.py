@@ -253,10 +253,8 @@ def test_a_push_of_other_results_tells_the_pull_requests_that_are_in_conflict_wi
     context |= {"run_id": 8, "sha": git(project.work, "rev-parse", "main").strip(), "ref": "refs/heads/main"}
     options = {"skip": SKIP_ALL, "environment": {"GITHUB_API_URL": github.url}}
     run = Runner(project.origin, project.folder / "run", context, TOKEN, **options)("pull-request.yaml")
-    assert run.results == {
-        **dict.fromkeys(("changes", "quality", "line", "gate"), "success"),
-        "dependencies": "skipped",  # which GitHub compares in pull requests only
-    }
+    assert run.results["line"] == "success", run.printed("line")
+    assert run.results["dependencies"] == "skipped"  # which GitHub compares in pull requests only
     assert "told: #3" in run.printed("line")
     assert "`main` has got other results since" in github.comments[0]["body"]
 

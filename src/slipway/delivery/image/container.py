@@ -164,21 +164,18 @@ def running(engine: Engine, image: str, *, memory_mb: int, network: str | None =
     words = ["run", "--detach", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     words += ["--user", OTHER_USER, "--tmpfs", "/tmp:rw,noexec,nosuid,size=64m"]  # noqa: S108 its own /tmp
     words += ["--memory", f"{memory_mb}m", "--pids-limit", "256"]
-    port = _free_port() if network == "host" else None
-    if port is None:
-        words += ["--publish", f"127.0.0.1::{PORT}"]
-    else:
+    port = _free_port()  # chosen here: of a container that has ended already, the engine tells none
+    if network == "host":
         words += ["--network", "host", "--env", f"BENTOML_PORT={port}", "--env", "BENTOML_HOST=127.0.0.1"]
+    else:
+        words += ["--publish", f"127.0.0.1:{port}:{PORT}"]
     name = ""
     try:
         started = time.monotonic()
         name = engine.call(*words, image, problem=f"{image} does not start").strip().splitlines()[-1]
-        if port is None:
-            said = engine.call("port", name, f"{PORT}/tcp", problem=f"{image} has no port {PORT}")
-            port = int(said.splitlines()[0].rpartition(":")[2])
         yield Container(engine, name, port, started)
-    except (IndexError, ValueError):
-        raise UserError(f"{engine.name} does not say where {image} answers") from None
+    except IndexError:
+        raise UserError(f"{engine.name} does not say what it calls the container of {image}") from None
     finally:
         if name:
             engine.quietly("rm", "--force", "--volumes", name)
