@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 
 from slipway import layout
+from slipway.deepchecks import install_ahead
 from slipway.delivery.data import killed_adoption
 from slipway.delivery.gittree import path_hash
 from slipway.errors import UserError, warn
@@ -121,6 +122,7 @@ class _Heard(logging.Filter):
     """
 
     interrupted = False
+    _ahead: subprocess.Popen[bytes] | None = None
     _since = 0.0  # seconds
     _stopped = False
     _raw = False  # raw data is being pulled, which nothing can make
@@ -136,6 +138,12 @@ class _Heard(logging.Filter):
         elif not self.interrupted:
             self.interrupted, self._since = True, monotonic()
 
+    def end(self) -> None:
+        """End what was started and is not needed any more."""
+        if self._ahead is not None:
+            self._ahead.terminate()
+            self._ahead.wait()
+
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is shown: not how an interrupt ends, nor that a result made next is in no remote."""
         said = record.getMessage()
@@ -150,6 +158,8 @@ class _Heard(logging.Filter):
             return False
         if said.startswith("Pulling data for"):
             self._raw = said.endswith(".dvc'")
+        if said.startswith("Running stage 'prepare'"):  # for data that is new here, and that deepchecks sees next
+            self._ahead = install_ahead()
         return self._raw or not said.startswith(("Some of the cache files do not exist", "Unable to pull data for"))
 
 
@@ -164,6 +174,7 @@ def _listening() -> Iterator[_Heard]:
     try:
         yield heard
     finally:
+        heard.end()
         signal.signal(signal.SIGINT, signal.SIG_IGN if heard.interrupted else usual)
 
 

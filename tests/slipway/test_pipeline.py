@@ -38,7 +38,7 @@ def closure(path: Path) -> set[str]:
             continue
         seen.add(module)
         waiting.extend(imported(module))
-    if ROOT / "src/slipway/suites/launch.py" in seen:
+    if ROOT / "src/slipway/deepchecks.py" in seen:
         seen |= {*(ROOT / "src/slipway/suites/environment").glob("*.py")}
     return {module.relative_to(ROOT).as_posix() for module in seen}
 

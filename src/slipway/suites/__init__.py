@@ -1,6 +1,6 @@
 """The data and model suites: every check says passed, failed, warned or could not run, with condition and value.
 
-`data` and `model` are stages of the pipeline; `launch` hands their tables to deepchecks in `environment/`.
+`data` and `model` are stages of the pipeline; `launch` hands their tables to deepchecks, which runs in `environment/`.
 """
 
 from collections.abc import Sequence

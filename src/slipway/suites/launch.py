@@ -1,22 +1,18 @@
 """Handing tables to deepchecks in its own environment, and reading what it found."""
 
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from slipway import layout
+from slipway.deepchecks import run_deepchecks
 from slipway.errors import UserError
 from slipway.files import console, scratch_folder
 from slipway.suites import Check
 from slipway.suites.job import Job, write_job
-from slipway.tools import find_uv
 
-ENVIRONMENT = Path(__file__).parent / "environment"
-INSTALLED = Path(".tools/deepchecks")  # where uv installs it, relative to the project's root
 NAMES = {
     "min_holdout_rows": "the holdout has enough rows",
     "max_duplicates": "few rows repeat another",
@@ -91,23 +87,3 @@ def check_of(found: Mapping[str, Any], job: Job, sampled: str) -> Check:
         parameter=f"suites.{job.suite}.{name}",
         required=name not in job.settings.may_not_run,
     )
-
-
-def run_deepchecks(*folders: Path) -> None:
-    """Run the jobs of some folders in deepchecks' environment, which is installed where it is not.
-
-    Raises:
-        UserError: It cannot be installed, or it broke.
-    """
-    own = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"}
-    environment = {name: value for name, value in os.environ.items() if name not in own}
-    # With hashes of texts that differ from run to run the report would, too.
-    environment |= {"UV_PROJECT_ENVIRONMENT": str(INSTALLED.resolve()), "PYTHONHASHSEED": "0"}
-    command = [find_uv(), "run", "--frozen", "--quiet", "--project", str(ENVIRONMENT), "python"]
-    command += [str(ENVIRONMENT / "run.py"), *map(str, folders)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        raise UserError(
-            f"deepchecks, in {INSTALLED}, did not run: {said[-1][:300]}; `rm -r {INSTALLED}` has it installed anew"
-        )

@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 from helpers import schema_of
+from slipway.deepchecks import run_deepchecks
 from slipway.params import DataSuite, ModelSuite, Params, Suites
 from slipway.suites import Check
 from slipway.suites.job import Job, applies, by_chance, write_job
-from slipway.suites.launch import NAMES, read_results, run_deepchecks
+from slipway.suites.launch import NAMES, read_results
 
 SLOW = {"max_multivariate_drift": None, "min_weak_segment": None}  # seconds each, so only where they are what is tried
 
