@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from helpers import schema_of
-from slipway.deepchecks import run_deepchecks
+from slipway.deepchecks import INSTALLED, install_ahead, run_deepchecks
 from slipway.params import DataSuite, ModelSuite, Params, Suites
 from slipway.suites import Check
 from slipway.suites.job import Job, applies, by_chance, write_job
@@ -385,6 +385,16 @@ def test_names_and_values_do_not_become_part_of_the_page(found, job):
 def test_what_is_sampled_is_said(found):
     checks, _ = found("sampled")
     assert all("200 of 900 training rows, 200 of 300 held out" in check.message for check in checks)
+
+
+@pytest.mark.slow
+def test_deepchecks_can_be_installed_ahead_and_is_only_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ahead = install_ahead()
+    assert ahead is not None
+    assert ahead.wait() == 0
+    assert (tmp_path / INSTALLED / "bin/python").exists()
+    assert install_ahead() is None
 
 
 def test_only_what_applies_is_tried():
