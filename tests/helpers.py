@@ -4,8 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
+from filelock import FileLock
 
 from slipway.schema import Schema
 
@@ -46,6 +50,24 @@ def write(root: Path, path: str, text: str) -> Path:
     return file
 
 
+def shared(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A path that all processes of a test run share."""
+    base = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first process of a test run which needs it fills; none but `make` may change it."""
+    folder = shared(factory, name)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (done := folder.with_suffix(".done")).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 def copy_project(root: Path) -> Path:
     """Put the project as it is now, without what git ignores, into a new repository; it shares the environments."""
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -54,12 +76,24 @@ def copy_project(root: Path) -> Path:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
     git(root, "init", "-q")
-    write(root, ".git/info/exclude", ".venv\n.tools\n")
-    (ROOT / ".tools").mkdir(exist_ok=True)
-    for folder in (".venv", ".tools"):  # gigabytes, were each copy to have its own
-        (root / folder).symlink_to(ROOT / folder)
+    share_environments(root)
     git(root, "add", "-A")
     git(root, "commit", "-qm", "project")
+    return root
+
+
+def share_environments(root: Path) -> None:
+    """Have a repository use this one's environments: gigabytes, and minutes, were each to have its own."""
+    write(root, ".git/info/exclude", ".venv\n.tools\n")
+    (ROOT / ".tools").mkdir(exist_ok=True)
+    for folder in (".venv", ".tools"):
+        (root / folder).symlink_to(ROOT / folder)
+
+
+def clone(origin: Path, root: Path) -> Path:
+    """Clone a repository; the clone shares the environments, and no results."""
+    git(origin, "clone", "-q", str(origin), str(root))
+    share_environments(root)
     return root
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import copy_project, dvc, git, slipway
+from helpers import copy_project, dvc, git, made_once, slipway
 
 
 @pytest.fixture(autouse=True)
@@ -17,15 +17,18 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def ran(tmp_path_factory) -> Path:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project, run once, everything committed."""
-    root = copy_project(tmp_path_factory.mktemp("ran") / "project")
-    done = slipway(root, "repro")
-    assert done.returncode == 0, done.stdout + done.stderr
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "run", "--allow-empty")
-    git(root, "branch", "-M", "main")
-    return root
+
+    def run(folder: Path) -> None:
+        root = copy_project(folder / "project")
+        done = slipway(root, "repro")
+        assert done.returncode == 0, done.stdout + done.stderr
+        git(root, "add", "-A")
+        git(root, "commit", "-qm", "run", "--allow-empty")
+        git(root, "branch", "-M", "main")
+
+    return made_once(tmp_path_factory, "ran", run) / "project"
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import pytest
 from expression import Expression
 from fake_github import BOT, FakeGitHub, fake_github
 from fake_osv import fake_osv
+from filelock import FileLock
 from workflow import LOGINS, Run, Runner
 
-from helpers import ROOT, git, slipway, write
+from helpers import ROOT, git, shared, slipway, write
 from slipway.delivery.github.comment import MARKER
 
 pytestmark = pytest.mark.slow
@@ -34,7 +35,8 @@ SKIP = {
 class Project:
     """A repository with a bare origin, whose main branch has been run, and a clone to work in."""
 
-    def __init__(self, ran: Path, folder: Path) -> None:
+    def __init__(self, ran: Path, folder: Path, known: Path) -> None:
+        self.known = known
         self.folder, self.origin, self.work = folder, folder / "origin.git", folder / "work"
         shutil.copytree(ran, self.work, symlinks=True)
         git(folder, "clone", "-q", "--bare", str(self.work), str(self.origin))
@@ -49,9 +51,14 @@ class Project:
         file.write_text(file.read_text().replace(old, new))
 
     def push(self, *, run: bool = True) -> str:
-        """Run the pipeline, commit and push; the commit."""
+        """Run the pipeline, if no test has run it so, commit and push; the commit."""
         if run:
+            with FileLock(self.known.with_suffix(".lock")):
+                self.known.mkdir(exist_ok=True)
+                shutil.copytree(self.known, self.work / ".dvc/cache", dirs_exist_ok=True)
             assert slipway(self.work, "repro").returncode in {0, 1}
+            with FileLock(self.known.with_suffix(".lock")):
+                shutil.copytree(self.work / ".dvc/cache", self.known, dirs_exist_ok=True)
         git(self.work, "add", "-A")
         git(self.work, "commit", "-qm", "a change")
         git(self.work, "push", "-qf", "origin", "topic")
@@ -99,8 +106,8 @@ class Project:
 
 
 @pytest.fixture
-def project(ran: Path, tmp_path: Path) -> Project:
-    return Project(ran, tmp_path)
+def project(ran: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(ran, tmp_path, shared(tmp_path_factory, "known"))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """For every condition of the deepchecks suites a fault that it, by name, must find; all run for real."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from helpers import schema_of
+from helpers import made_once, schema_of, write
 from slipway.deepchecks import INSTALLED, install_ahead, run_deepchecks
 from slipway.params import DataSuite, ModelSuite, Params, Suites
 from slipway.suites import Check
@@ -312,7 +313,6 @@ def odd_job(suite: Callable[..., Job]) -> Job:
 @pytest.fixture(scope="session")
 def found(tmp_path_factory) -> Callable[[str], tuple[list[Check], Path]]:
     """What deepchecks says of every job; it is started once, since importing it takes seconds."""
-    root = tmp_path_factory.mktemp("jobs")
     jobs = {name: job() for name, (job, _, _) in FAULTS.items()} | {name: job() for name, job in SOUND.items()}
     jobs |= {"odd data": odd_job(data_job), "odd model": odd_job(model_job)}
     for name, kept in (
@@ -325,12 +325,19 @@ def found(tmp_path_factory) -> Callable[[str], tuple[list[Check], Path]]:
         jobs[name] = replace(job, holdout=job.holdout.filter(mask), predictions=told_of)
     sampled = replace(data_job(), settings=Suites(sample=200))
     jobs["sampled"] = sampled
-    notes = {}
-    for number, (name, job) in enumerate(jobs.items()):
-        (root / str(number)).mkdir()
-        notes[name] = write_job(job, root / str(number))
-    folders = {name: root / str(number) for number, name in enumerate(jobs)}
-    run_deepchecks(*folders.values())
+    numbers = {name: str(number) for number, name in enumerate(jobs)}
+
+    def run(root: Path) -> None:
+        notes = {}
+        for name, job in jobs.items():
+            (root / numbers[name]).mkdir()
+            notes[name] = write_job(job, root / numbers[name])
+        write(root, "notes.json", json.dumps(notes))
+        run_deepchecks(*(root / number for number in numbers.values()))
+
+    root = made_once(tmp_path_factory, "jobs", run)
+    notes = json.loads((root / "notes.json").read_text(encoding="utf-8"))
+    folders = {name: root / number for name, number in numbers.items()}
     return lambda name: (read_results(jobs[name], folders[name], notes[name]), folders[name])
 
 
