@@ -313,6 +313,107 @@ def image(
     )
 
 
+@app.command()
+def release(
+    *,
+    to: Annotated[
+        str | None, typer.Option(help="REGISTRY/NAME or oci:FOLDER; image.name of params.yaml unless given.")
+    ] = None,
+    environment: Annotated[str, typer.Option(help="The environment that gets it.")] = "staging",
+    branch: Annotated[str, typer.Option(help="The branch that says what runs where.")] = "main",
+    push_only: Annotated[bool, typer.Option("--push-only", help="Push the image, and leave git as it is.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace also a release that is not in this commit's history.")
+    ] = False,
+    base: Annotated[
+        str | None, typer.Option(envvar="SLIPWAY_IMAGE_BASE", help="The image to build on, if not image.base.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(envvar="SLIPWAY_ENGINE", help="docker or podman.")] = None,
+    network: Annotated[
+        str | None, typer.Option(envvar="SLIPWAY_IMAGE_NETWORK", help="The network of build and test, such as host.")
+    ] = None,
+) -> None:
+    """Release HEAD: build, test and push its image, and commit its digest. Again, it completes or changes nothing."""
+    from slipway.delivery.image.show import show_checks
+    from slipway.delivery.image.trial import try_image
+    from slipway.delivery.release import release as releasing
+
+    def passes(image: str) -> bool:
+        return show_checks(try_image(image, engine=engine, network=network))
+
+    registry, stored = releasing.push_image(to, test=passes, engine=engine, base=base, network=network)
+    releasing.write_outputs(registry, stored)
+    if push_only:
+        typer.echo(f"{registry.name}@{stored.digest}")
+    else:
+        released = releasing.release(registry, stored, branch=branch, environment=environment, replace=replace)
+        releasing.show(released, registry)
+
+
+@app.command()
+def promote(
+    source: Annotated[str, typer.Argument(help="The environment that runs it.")],
+    target: Annotated[str, typer.Argument(help="The environment that is to run it.")],
+    *,
+    branch: Annotated[str, typer.Option(help="The branch that says what runs where.")] = "main",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would propose, and push nothing.")] = False,
+) -> None:
+    """Open a pull request that has one environment run what another runs."""
+    from slipway.delivery.release import promote as promoting
+    from slipway.delivery.release.branch import fetch
+
+    fetch()
+    proposal = promoting.propose_promotion(source, target, branch)
+    if dry_run:
+        promoting.show(proposal)
+    else:
+        typer.echo(promoting.open_pull_request(proposal, branch))
+
+
+@app.command()
+def rollback(
+    environment: Annotated[str, typer.Argument(help="The environment.")],
+    *,
+    to: Annotated[
+        str | None, typer.Option(help="A release, its commit or digest, or a commit of git in which it ran.")
+    ] = None,
+    now: Annotated[bool, typer.Option("--now", help="Change the branch itself, without a pull request.")] = False,
+    branch: Annotated[str, typer.Option(help="The branch that says what runs where.")] = "main",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would propose, and push nothing.")] = False,
+) -> None:
+    """Have an environment run what it ran before: by a pull request, or at once."""
+    from slipway.delivery.release import promote as promoting
+    from slipway.delivery.release.branch import fetch
+
+    fetch()
+    proposal = promoting.propose_rollback(environment, to, branch)
+    if dry_run:
+        promoting.show(proposal)
+    elif now:
+        typer.echo(f"{proposal.title}: {promoting.push_now(proposal, branch)}")
+    else:
+        typer.echo(promoting.open_pull_request(proposal, branch))
+
+
+@app.command()
+def lineage(
+    what: Annotated[str, typer.Argument(help="An environment, a release, a digest, a commit, or a service's URL.")],
+    *,
+    form: Annotated[Literal["table", "json", "markdown"], typer.Option("--format", help="How to print it.")] = "table",
+    look: Annotated[bool, typer.Option("--verify", help="Ask the registry, cosign and GitHub as well.")] = False,
+    branch: Annotated[str, typer.Option(help="The branch that says what runs where.")] = "main",
+) -> None:
+    """Say where what runs came from: commit, data, parameters, metrics, verdict, image. Exits with 1 if it is wrong."""
+    from slipway.delivery.release import trace as tracing
+    from slipway.delivery.release.verify import verify
+
+    found = tracing.trace(what, branch)
+    if look:
+        found = tracing.Trace(found.lineage, found.environments, (*found.findings, *verify(found.lineage)))
+    tracing.show(found, form)
+    raise typer.Exit(int(any(each.holds is False for each in found.findings)))
+
+
 @app.command("image-test")
 def image_test(
     image: Annotated[str | None, typer.Option(help="The image; the one that was built last unless given.")] = None,

@@ -49,7 +49,14 @@ class FakeGitHub:
             return 422, {"message": "Body is too long (maximum is 65536 characters)"}
         if match := re.fullmatch(r"/pulls/(\d+)", path):
             found = self.pulls.get(int(match[1]))
+            if found and method == "PATCH":
+                found |= {name: content[name] for name in ("title", "body")}
             return (200, found) if found else (404, {"message": "Not Found"})
+        if path == "/pulls" and method == "POST":
+            number = max(self.pulls, default=0) + 1
+            made = self.add_pull(number, "0" * 40, branch=content["head"], base=content["base"])
+            made |= {name: content[name] for name in ("title", "body")}
+            return 201, made
         if path == "/pulls":
             head, base = query.get("head"), query.get("base")
             pulls = [pull for pull in self.pulls.values() if base in {None, pull["base"]["ref"]}]

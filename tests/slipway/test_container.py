@@ -19,6 +19,7 @@ from helpers import git, slipway
 from slipway.delivery.image.build import OCI
 from slipway.delivery.image.container import running
 from slipway.delivery.image.engine import find_engine
+from slipway.delivery.release.overlay import deployed
 from slipway.errors import UserError
 from slipway.params import load_params
 
@@ -237,3 +238,29 @@ def test_it_stops_while_it_starts(built):
         engine.call("stop", "--time", "30", container.name, problem="it cannot be stopped")
         assert time.monotonic() - started < 15
         assert container.state()["ExitCode"] != 137
+
+
+def test_a_release_gets_the_image_into_a_registry_and_its_digest_into_git(built, tmp_path):
+    if shutil.which("skopeo") is None:
+        pytest.skip("skopeo is not installed")
+    root, images = tmp_path / "project", tmp_path / "images/model"
+    shutil.copytree(built, root, symlinks=True)
+    git(root, "config", "user.name", "test")
+    git(root, "config", "user.email", "test@example.org")
+    commit = git(root, "rev-parse", "HEAD").strip()
+    done = slipway(root, "release", "--to", f"oci:{images}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(checks(done.stdout).values())
+    assert "model-v1: " in done.stdout
+    found = deployed("staging", root)
+    assert found is not None
+    assert (found.commit, found.image) == (commit, str(images))
+    (manifest,) = json.loads((images / "index.json").read_text())["manifests"]
+    assert manifest["digest"] == found.digest
+    git(root, "checkout", "-q", commit)  # as a run that is started again has it
+    again = slipway(root, "release", "--to", f"oci:{images}")
+    assert again.returncode == 0, again.stderr
+    assert "model-v1 is what is released already" in again.stdout
+    assert "✓" not in again.stdout  # neither built nor tested once more
+    told = slipway(root, "lineage", "staging", "--verify")
+    assert f"{images} has {found.digest[:19]}" in " ".join(told.stdout.split())

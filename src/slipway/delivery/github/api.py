@@ -13,7 +13,6 @@ from slipway.errors import UserError
 
 TIMEOUT = 20  # seconds
 PAGE = 100
-BOT = "github-actions[bot]"  # whom GITHUB_TOKEN belongs to
 PAGES = 100  # of a listing, at most
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from slipway.delivery import lock
-from slipway.delivery.github.api import BOT, Event, GitHub, PullRequest, pull_request
+from slipway.delivery.git import BOT
+from slipway.delivery.github.api import Event, GitHub, PullRequest, pull_request
 from slipway.errors import UserError
 from slipway.files import write_text
 from slipway.review.report import as_markdown

@@ -1,21 +1,16 @@
 """Running the pipeline for a branch on another machine: who may ask for it, and how the results come back."""
 
 import os
-import subprocess
 import sys
-from base64 import b64encode
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import layout
-from slipway.delivery.github.api import BOT, Event, GitHub, pull_request_of
+from slipway.delivery.git import AS_BOT, GIT, authorization, do, run
+from slipway.delivery.github.api import Event, GitHub, pull_request_of
 from slipway.errors import UserError
 
 COMMAND = "/reproduce"
-# Without hooks, which the pipeline's code could have planted to see the token.
-GIT = ("git", "-c", "core.hooksPath=/dev/null")
-AS_BOT = ("-c", f"user.name={BOT}", "-c", f"user.email=41898282+{BOT}@users.noreply.github.com")
 OURS = ("-c", "merge.remade.driver=true")  # what .gitattributes calls so stays as this side has it
 WRITERS = {"admin", "maintain", "write"}
 
@@ -73,17 +68,17 @@ def join(base: str) -> str:
         UserError: There is no such branch, or both sides have changed the same lines of something else.
     """
     theirs = f"refs/remotes/origin/{base}"
-    fork = _do(["git", "merge-base", "HEAD", theirs])
+    fork = do(["git", "merge-base", "HEAD", theirs])
     if fork.returncode:
         raise UserError(f"{base}: origin has no such branch, or none that this one has begun from")
     unchanged = ["git", "diff", "--quiet", fork.stdout.strip(), theirs, "--", str(layout.LOCK)]
-    if _do(unchanged).returncode == 0:
+    if do(unchanged).returncode == 0:
         return f"{base} has the results that this branch began from"
     merge = [*GIT, *AS_BOT, *OURS, "merge", "--quiet", "--no-edit", "-m", f"Merge {base} and its results", theirs]
-    done = _do(merge)
+    done = do(merge)
     if done.returncode:
-        names = _do(["git", "diff", "--name-only", "--diff-filter=U"]).stdout.split()
-        _do([*GIT, "merge", "--abort"])
+        names = do(["git", "diff", "--name-only", "--diff-filter=U"]).stdout.split()
+        do([*GIT, "merge", "--abort"])
         what = f"both have changed {', '.join(names)}" if names else done.stderr.strip()[-200:]
         raise UserError(f"{base} cannot be merged into this branch by itself: {what}; merge it at home")
     return f"{base} is merged, with its results"
@@ -96,36 +91,14 @@ def publish(branch: str, message: str) -> str:
         UserError: There is no such branch, as where a tag was run; or a push failed: the branch may have moved on.
     """
     known = ["git", "ls-remote", "--exit-code", "origin", f"refs/heads/{branch}"]
-    if _do(known, _authorization()).returncode == 2:
+    if do(known, authorization()).returncode == 2:
         raise UserError(f"{branch}: origin has no branch of this name, so the results have nowhere to go; run a branch")
-    _run([sys.executable, "-m", "dvc", "push", "--quiet"], "the results could not be pushed to DVC's remote")
-    _run(["git", "add", "--", str(layout.LOCK), str(layout.REPORTS)], "the results cannot be added")
-    if _do(["git", "diff", "--cached", "--quiet"]).returncode:
-        _run([*GIT, *AS_BOT, "commit", "--quiet", "--message", message], "the results cannot be committed")
-    elif _do(["git", "merge-base", "--is-ancestor", "HEAD", f"refs/remotes/origin/{branch}"]).returncode == 0:
+    run([sys.executable, "-m", "dvc", "push", "--quiet"], "the results could not be pushed to DVC's remote")
+    run(["git", "add", "--", str(layout.LOCK), str(layout.REPORTS)], "the results cannot be added")
+    if do(["git", "diff", "--cached", "--quiet"]).returncode:
+        run([*GIT, *AS_BOT, "commit", "--quiet", "--message", message], "the results cannot be committed")
+    elif do(["git", "merge-base", "--is-ancestor", "HEAD", f"refs/remotes/origin/{branch}"]).returncode == 0:
         return "nothing changed, so nothing was committed"
     moved = f"{branch} could not be pushed; if it has moved on, ask again"
-    _run([*GIT, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}"], moved, _authorization())
+    run([*GIT, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}"], moved, authorization())
     return f"dvc.lock and the reports are on {branch}"
-
-
-def _authorization() -> dict[str, str]:
-    """What lets git push over HTTPS for this one command; the token gets into no file that the pipeline could read."""
-    token, server = os.environ.get("GITHUB_TOKEN"), os.environ.get("GITHUB_SERVER_URL", "https://github.com")
-    if not token:
-        return {}
-    secret = b64encode(f"x-access-token:{token}".encode()).decode()
-    header = {"KEY": f"http.{server}/.extraheader", "VALUE": f"AUTHORIZATION: basic {secret}"}
-    return {"GIT_CONFIG_COUNT": "1"} | {f"GIT_CONFIG_{name}_0": text for name, text in header.items()}
-
-
-def _run(command: list[str], problem: str, environment: Mapping[str, str] | None = None) -> None:
-    done = _do(command, environment)
-    if done.returncode:
-        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["it said nothing"]
-        raise UserError(f"{problem}: {said[-1][:200]}")
-
-
-def _do(command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | (environment or {})
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603

@@ -1,0 +1,71 @@
+"""What can be said of a release beyond what git says: each finding holds, does not, or could not be checked."""
+
+import os
+import shutil
+from dataclasses import dataclass
+
+from slipway.delivery.git import do, last_line
+from slipway.delivery.github.api import GitHub
+from slipway.delivery.release.lineage import Lineage
+from slipway.delivery.release.registry import Registry
+from slipway.errors import UserError
+
+ISSUER = "https://token.actions.githubusercontent.com"  # who vouches for a workflow that signed without a key
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `holds` is None where it could not be."""
+
+    what: str
+    holds: bool | None
+    said: str
+
+
+def verify(lineage: Lineage) -> list[Finding]:
+    """Look whether the registry has the image, whether it is signed, and who approved of its commit."""
+    return [_stored(lineage), _signed(lineage), _approved(lineage)]
+
+
+def _stored(lineage: Lineage) -> Finding:
+    what = "image"
+    if shutil.which("skopeo") is None:
+        return Finding(what, None, "not looked up, since skopeo is missing")
+    folder = lineage.image.startswith(("/", "."))
+    try:
+        found = Registry(lineage.image, folder).find(lineage.version if folder else lineage.digest)
+    except UserError as error:
+        return Finding(what, None, f"not looked up: {error}")
+    if found is None or found.digest != lineage.digest:
+        return Finding(what, False, f"{lineage.image} does not have {lineage.digest[:19]}")
+    return Finding(what, True, f"{lineage.image} has {lineage.digest[:19]}")
+
+
+def _signed(lineage: Lineage) -> Finding:
+    what, repository = "signature", os.environ.get("GITHUB_REPOSITORY")
+    if shutil.which("cosign") is None:
+        return Finding(what, None, "not checked, since cosign is missing")
+    if repository is None:
+        return Finding(what, None, "not checked: GITHUB_REPOSITORY, whose workflows may sign, is not set")
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    who = ["--certificate-oidc-issuer", ISSUER, "--certificate-identity-regexp", f"^{server}/{repository}/"]
+    done = do(["cosign", "verify", *who, f"{lineage.image}@{lineage.digest}"])
+    return Finding(what, done.returncode == 0, "cosign verifies it" if done.returncode == 0 else last_line(done))
+
+
+def _approved(lineage: Lineage) -> Finding:
+    what, repository, token = "approval", os.environ.get("GITHUB_REPOSITORY"), os.environ.get("GITHUB_TOKEN")
+    if lineage.reviewers:
+        return Finding(what, True, f"the commit names {', '.join(lineage.reviewers)}")
+    if not (repository and token):
+        return Finding(what, None, "not looked up: GITHUB_REPOSITORY and GITHUB_TOKEN are not set")
+    github = GitHub(repository, token)
+    try:
+        pulls = [int(pull["number"]) for pull in github.pages(f"commits/{lineage.commit}/pulls")]
+        reviews = [(number, review) for number in pulls for review in github.pages(f"pulls/{number}/reviews")]
+        said = {
+            f"{review['user']['login']} in #{number}" for number, review in reviews if review["state"] == "APPROVED"
+        }
+    except (UserError, LookupError, TypeError, ValueError) as error:
+        return Finding(what, None, f"not looked up: {error}")
+    return Finding(what, bool(said), ", ".join(sorted(said)) or "nobody approved a pull request of this commit")
