@@ -166,12 +166,12 @@ def _print(console: Console, summary: dict[str, Any]) -> None:
     console.print()
     _line(console, f"Reports: {layout.METRICS}, {layout.SLICES}, {layout.SUITES}/")
     _line(console, "Plots: `make plots`")
+    verdict = "Every threshold and check holds." if summary["passed"] else "A threshold is missed or a check failed."
+    _line(console, verdict, STYLES["passed" if summary["passed"] else "failed"])
     changed = summary["changed_since"]
     if changed:
         names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         _line(console, f"{names} changed since this run; `make repro` brings it up to date", STYLES["warned"])
-    verdict = "Every threshold and check holds." if summary["passed"] else "A threshold is missed or a check failed."
-    _line(console, verdict, STYLES["passed" if summary["passed"] else "failed"])
 
 
 def _print_model(console: Console, summary: dict[str, Any]) -> None:

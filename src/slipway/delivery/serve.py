@@ -34,12 +34,18 @@ def command(host: str, port: int) -> list[str]:
 def serve(host: str, port: int, fallback: str | None) -> int:
     """Assemble the release and serve it until interrupted; returns the exit code."""
     release = ship(fallback=fallback)
-    print(f"model {release.version} on http://{host}:{port}; `make predict` asks it, Ctrl-C stops it")  # noqa: T201
+    asking = f"`make predict{_asking(host, port)}`"
+    print(f"model {release.version} on http://{host}:{port}; {asking} asks it, Ctrl-C stops it")  # noqa: T201
     with subprocess.Popen(command(host, port), env=environment(layout.RELEASE)) as server:  # noqa: S603
         for sign in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(sign, lambda *_: server.terminate())
         code = server.wait()
     return 0 if code in {0, -signal.SIGINT, -signal.SIGTERM} else code
+
+
+def _asking(host: str, port: int) -> str:
+    """What `make predict` has to be told."""
+    return "" if (host, port) == ("127.0.0.1", 3000) else f' ARGS="--url http://{host}:{port}"'
 
 
 def predict(url: str, file: Path | None) -> Any:

@@ -14,6 +14,7 @@ from slipway.review.candidate import refuse_foreign
 from slipway.review.show import VERDICT
 from slipway.service.release import FALLBACK, MODEL, RELEASE, Metric, Release, load_golden, prove
 from slipway.settings import data_hash
+from slipway.signature import load_signature
 
 
 def ship(folder: Path = layout.RELEASE, fallback: str | None = None) -> Release:
@@ -31,7 +32,6 @@ def ship(folder: Path = layout.RELEASE, fallback: str | None = None) -> Release:
     refuse_foreign(layout.MODEL)
     predictor = Predictor(layout.MODEL, trusted=params.export.trusted)
     prove(predictor, load_golden(layout.MODEL))
-    model = predictor.signature.model
     commit = git_text("rev-parse", "HEAD")
     if not commit:
         raise UserError("the repository has no commit yet, and a release is named after one; commit first")
@@ -48,7 +48,6 @@ def ship(folder: Path = layout.RELEASE, fallback: str | None = None) -> Release:
             lock=digest(layout.LOCK.read_bytes()),
             rows=_rows(),
             metrics=_metrics(),
-            verdict=_verdict(model.sha256 if model else None),
             fallback=None if fallback is None else _add_fallback(find_base(fallback), draft / FALLBACK),
             service=params.service,
         )
@@ -85,10 +84,11 @@ def _metrics() -> dict[str, Metric]:
         return {name: Metric(**found) for name, found in read_report(layout.METRICS)["holdout"].items()}
 
 
-def _verdict(model: str | None) -> str | None:
-    """What the last review said, if it was of this model."""
+def verdict() -> str | None:
+    """What the last review said, if it was of the workspace's model."""
     try:
+        model = load_signature(layout.MODEL).model
         found: Any = read_report(layout.REPORTS / VERDICT)
-        return str(found["verdict"]) if model is not None and found["candidate"]["model"] == model else None
+        return str(found["verdict"]) if model and found["candidate"]["model"] == model.sha256 else None
     except (UserError, LookupError, TypeError):
         return None

@@ -16,6 +16,10 @@ from slipway.values import number_text
 
 EXIT = {"pass": 0, "fail": 1, "undecided": 2}
 VERDICT, REPORT, PAGE = layout.REVIEW
+UNDECIDED = (
+    "undecided: these rows cannot tell. More of them held out, or a wider margin, can; a waiver or gates.on_undecided, "
+    "both in params.yaml, lets it through"
+)
 SCHEMA = Path("docs/verdict.schema.json")
 STYLES = {"pass": "green", "fail": "bold red", "undecided": "yellow", "not applicable": "dim", "waived": "yellow"}
 
@@ -64,6 +68,8 @@ def _print(console: Console, verdict: Verdict) -> None:
         f"\nbase: {printable(verdict.base.revision)} {verdict.base.commit[:9]}, "
         f"{printable(verdict.base.note or verdict.base.source)}"
     )
+    if verdict.verdict == "undecided":
+        console.print(UNDECIDED, style=STYLES["undecided"])
     console.print(f"verdict: {verdict.verdict}: {printable(verdict.reason)}", style=STYLES[verdict.verdict])
 
 

@@ -44,7 +44,7 @@ class Faults:
             ]
         )
         got = f" (got {first.got})" if first.got is not None else ""
-        more = f", and {self.count - 1} more faults" if self.count > 1 else ""
+        more = f", and {self.count - 1} more fault{'s' if self.count > 2 else ''}" if self.count > 1 else ""
         expected = f"; allowed: {first.allowed}" if first.allowed else ""
         detail = f"{where}{first.message}{got}{expected}{more}"
         return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, detail, self.listed, self.count)

@@ -155,7 +155,6 @@ _MODEL = {
         "problem": {"type": ["string", "null"]},
         "data": {"type": ["string", "null"]},
         "lock": {"type": ["string", "null"]},
-        "verdict": {"type": ["string", "null"]},
         "metrics": {"type": "object"},
         "signature": {"type": "object"},
     },

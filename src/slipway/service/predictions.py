@@ -19,7 +19,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from tempfile import gettempdir
+from tempfile import TemporaryFile, gettempdir
 from threading import Thread
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -110,6 +110,7 @@ class PredictionWriter:
         self._thread.join(seconds)
 
     def _work(self) -> None:
+        self._guarded(self._prepare)
         self._guarded(self._recover)
         last_tidy = -TIDY
         while True:
@@ -168,6 +169,14 @@ class PredictionWriter:
                 line["probabilities"] = entry.prediction.values[row].tolist()
             lines.append(line)
         return lines
+
+    def _prepare(self) -> None:
+        """Make the folder, out of git's sight, and find out whether it can be written to before anybody asks."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if self._remote is None and not (ignored := self._folder / ".gitignore").exists():
+            ignored.write_text("*\n", encoding="utf-8")  # what people sent belongs into no commit
+        with TemporaryFile(dir=self._folder):
+            pass
 
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ of each fault which row, which field, what was got and what is allowed.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
@@ -29,6 +30,7 @@ FORMS = {
     COLUMNS: re.compile(rb'\s*\{\s*"columns"\s*:\s*\{'),
 }
 EXPLAINED = 200_000  # bytes; in a longer body the first fault alone is told, as all would take too long
+NOT_JSON = re.compile(rb"[\s:,\[-](?:NaN|Infinity)\b")
 UNTYPED = re.compile(r'["\\\x00-\x1f]')  # in the name of a field, where msgspec's structures cannot have it
 
 
@@ -73,6 +75,7 @@ class Reader:
         self._greatest = np.array([[column.greatest] for column in numbers])
         self._number_fields = numbers
         self._others = [(place, column) for place, column in enumerate(fields) if not column.input.is_number]
+        self._folded = {name.casefold(): name for name in self._names}
         self._typed = None if any(UNTYPED.search(name) for name in self._names) else _typed(fields)
 
     def read(self, body: bytes) -> Request:
@@ -86,6 +89,8 @@ class Reader:
             table = self._decoded(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            if NOT_JSON.search(body):
+                reason += "; NaN and Infinity are not JSON, send null"
             raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {reason}") from None
         rows = len(table)
         if not rows:
@@ -100,7 +105,7 @@ class Reader:
         lists = most + SLACK * len(self._names)
         values = most * max(len(self._names), 1)
         if body.count(b"{") > most or body.count(b"[") > lists or body.count(b",") > values:
-            raise self._too_many("these are")
+            raise self._too_many("what the body holds is")
 
     def _too_many(self, what: str) -> Refused:
         return Refused(
@@ -232,7 +237,9 @@ class Reader:
 
     def _unknown(self, name: str, row: int | None) -> Fault:
         allowed = ", ".join(self._names[:MOST]) + (", ..." if len(self._names) > MOST else "")
-        return Fault("is not a field of this model", name[:200], row, None, allowed)
+        alike = get_close_matches(name[:200].casefold(), self._folded, 1)
+        hint = f"; is {self._folded[alike[0]]!r} meant?" if alike else ""
+        return Fault(f"is not a field of this model{hint}", name[:200], row, None, allowed)
 
 
 @dataclass(frozen=True)

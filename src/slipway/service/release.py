@@ -41,7 +41,6 @@ class Release(BaseModel):
     lock: str | None = None  # SHA-256 of dvc.lock
     rows: dict[str, int] = {}
     metrics: dict[str, Metric] = {}
-    verdict: str | None = None
     fallback: str | None = None  # the version of the model in the folder `fallback`
     service: Service = Service()
 

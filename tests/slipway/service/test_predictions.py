@@ -69,6 +69,21 @@ def test_a_line_holds_request_row_time_features_answer_version_and_variant(tmp_p
     }
 
 
+def test_git_does_not_see_what_people_sent(tmp_path: Path) -> None:
+    log = Writing(tmp_path / "log")
+    log.writer.put(entry())
+    log.writer.close()
+    assert (tmp_path / "log/.gitignore").read_text() == "*\n"
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_anybody_asks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    Writing(tmp_path / "file/log").writer.close()
+    assert "the prediction log cannot be written" in capsys.readouterr().err
+
+
 def test_files_are_closed_by_size_and_by_age(tmp_path: Path) -> None:
     log = Writing(tmp_path, file_mb=0.001, file_seconds=1000)
     for number in range(40):

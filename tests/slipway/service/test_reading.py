@@ -129,7 +129,9 @@ def test_rows_of_any_values_are_answered_as_the_predictor_would(churn: Serving, 
         ({"postcode": ["P1"]}, "is of the wrong type", '["P1"]', "a text"),
         ({"joined": "soon"}, "is not a date and time", '"soon"', "a date and time in ISO 8601, or null"),
         ({"joined": "2021-02-30"}, "is not a date and time", '"2021-02-30"', "a date and time"),
-        ({"vists": 1}, "is not a field of this model", None, "age (years), visits, city"),
+        ({"vists": 1}, "is not a field of this model; is 'visits' meant?", None, "age (years), visits, city"),
+        ({"CITY": "Oslo"}, "is not a field of this model; is 'city' meant?", None, "age (years), visits, city"),
+        ({"zzz": 1}, "is not a field of this model", None, "age (years), visits, city"),
     ],
 )
 def test_a_row_that_breaks_the_contract_is_named_with_field_value_and_what_is_allowed(
@@ -226,13 +228,19 @@ def test_of_a_repeated_key_the_last_one_counts(churn: Serving) -> None:
     assert ask(churn, text.encode())["predictions"] == ask(churn, CHURN | {"visits": 9})["predictions"]
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "Infinity"])
+def test_who_sends_what_is_no_number_in_json_is_told_to_send_null(churn: Serving, number: str) -> None:
+    refusal = refused(churn, f'[{{"visits": {number}}}]'.encode())
+    assert "NaN and Infinity are not JSON, send null" in refusal.detail
+
+
 def test_columns_are_held_to_the_same_rules(churn: Serving) -> None:
     columns = {name: [value, value] for name, value in CHURN.items()}
     for change, field, message in (
         ({"visits": [1, "x"]}, "visits", "is of the wrong type"),
         ({"visits": [1]}, "visits", "has 1 rows, others 2"),
         ({"visits": 1}, "visits", "is not a list"),
-        ({"vists": [1, 1]}, "vists", "is not a field of this model"),
+        ({"vists": [1, 1]}, "vists", "is not a field of this model; is 'visits' meant?"),
         ({"country": ["XX", "YY"]}, "country", "is not a known category"),
     ):
         faults = refused(churn, {"columns": columns | change}).faults

@@ -12,7 +12,7 @@ from slipway import layout
 from slipway.delivery import lock
 from slipway.delivery.image.bento import assemble, build_bento
 from slipway.delivery.image.engine import Engine, find_engine
-from slipway.delivery.ship import ship
+from slipway.delivery.ship import ship, verdict
 from slipway.errors import UserError
 from slipway.files import write_json
 from slipway.params import load_params
@@ -148,7 +148,7 @@ def labels_of(release: Release, version: str, base: str, digest: str) -> dict[st
         f"{OCI}.base.digest": digest,
         f"{OWN}.data": release.data or "",
         f"{OWN}.lock": release.lock or "",
-        f"{OWN}.verdict": release.verdict or "",
+        f"{OWN}.verdict": verdict() or "",
         f"{OWN}.model.format": signature.model.format if signature.model else "",
     }
     return {name: text for name, text in labels.items() if text}

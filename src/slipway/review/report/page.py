@@ -21,6 +21,7 @@ table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1re
 th, td { border: 1px solid #d1d9e0; padding: .3rem .7rem; text-align: left; }
 th { background: #f6f8fa; }
 code { background: #eff1f3; border-radius: .3rem; padding: .1rem .3rem; overflow-wrap: anywhere; }
+td:first-child code { white-space: nowrap; }
 pre { background: #f6f8fa; padding: 1rem; overflow-x: auto; }
 details { margin: 1rem 0; } summary { cursor: pointer; font-weight: 600; }
 figure { margin: 1.5rem 0; overflow-x: auto; } svg { max-width: 100%; height: auto; }

@@ -120,10 +120,10 @@ def picture(verdict: Verdict) -> str:
             return round((at / reach + 1) / 2 * (WIDTH - 1))
 
         cells = [" "] * WIDTH
-        cells[place(0)] = "│"
         cells[place(low) : place(high) + 1] = "─" * (place(high) + 1 - place(low))
         if margin is not None:
             cells[place(-margin)] = "┊"
+        cells[place(0)] = "┼" if place(low) <= place(0) <= place(high) else "│"
         cells[place(value)] = "●"
         lines.append(f"{plain(found.metric).replace('`', ' '):<17.17} {''.join(cells).rstrip()}")
     return "\n".join(lines)
