@@ -1,7 +1,7 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict image image-test release promote rollback lineage test test-fast lint format lock hooks bench clean ready
+.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict model image image-test release sign promote rollback lineage test test-fast lint format lock hooks bench clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
@@ -80,6 +80,9 @@ publish: ready ## Push results to DVC's remote, dvc.lock and reports to BRANCH
 gc: ready ## Remove from DVC's cache what this tree does not use
 	@$(run) dvc gc --workspace --force --quiet
 
+model: ready ## Have the model that dvc.lock names, from here or from DVC; nothing is trained
+	@$(run) slipway model
+
 image: ready ## Build the container image of the last run's model; ARGS="--base NAME" names another base
 	@$(run) slipway image $(ARGS)
 
@@ -87,13 +90,17 @@ image-test: ready ## Run that image as a cluster would, ask it, stop it under lo
 	@$(run) slipway image-test $(ARGS)
 
 release: ready ## Release HEAD: push its image, commit its digest; ARGS="--to oci:images/model" needs no registry
-	@$(run) slipway release $(ARGS)
+	@$(run) slipway release $${TO:+--to "$$TO"} $(ARGS)
+
+sign: ## Sign IMAGE@DIGEST, and its SBOM, with cosign: without a key, as the workflow that runs
+	@cosign sign --yes "$$IMAGE@$$DIGEST"
+	@cosign attest --yes --type spdxjson --predicate "$$SBOM" "$$IMAGE@$$DIGEST"
 
 promote: ready ## Open a pull request that has production run what staging runs; FROM and INTO name others
 	@$(run) slipway promote "$${FROM:-staging}" "$${INTO:-production}" $(ARGS)
 
-rollback: ready ## Have ENVIRONMENT (production) run what it ran before; ARGS="--to model-v3 --now" says more
-	@$(run) slipway rollback "$${ENVIRONMENT:-production}" $(ARGS)
+rollback: ready ## Have ENVIRONMENT (production) run what it ran before, or TO; ARGS=--now needs no pull request
+	@$(run) slipway rollback "$${ENVIRONMENT:-production}" $${TO:+--to "$$TO"} $(ARGS)
 
 lineage: ready ## Say where what runs came from; OF is an environment (production), a release, a digest or a URL
 	@$(run) slipway lineage "$${OF:-production}" $(ARGS)

@@ -180,11 +180,12 @@ def outdated() -> None:
 @app.command()
 def allowed() -> None:
     """In GitHub Actions: whether a /reproduce comment is of somebody who may write here. Exits with 2 if not."""
-    from slipway.delivery.github.reproduce import allow, write_outputs
+    from slipway.delivery.github.api import write_outputs
+    from slipway.delivery.github.reproduce import allow
     from slipway.files import printable
 
     branch = allow()
-    write_outputs(branch)
+    write_outputs(branch=branch.name, commit=branch.commit, base=branch.base)
     typer.echo(f"{printable(branch.name)} at {branch.commit[:9]} is run")
 
 
@@ -282,6 +283,15 @@ def version_data() -> None:
 
 
 @app.command()
+def model() -> None:
+    """Have the model that dvc.lock names: what is here if it is that one, or DVC's. Nothing is trained."""
+    from slipway import layout
+    from slipway.delivery.ship import pull_model
+
+    typer.echo(f"{layout.MODEL} is what {layout.LOCK} names: {pull_model()}")
+
+
+@app.command()
 def image(
     *,
     base: Annotated[
@@ -298,19 +308,15 @@ def image(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Use no layer of an earlier build.")] = False,
 ) -> None:
     """Build the container image of the last run's model."""
+    from slipway.delivery.github.api import write_outputs
     from slipway.delivery.image.build import build_image
     from slipway.delivery.image.show import show_image
 
-    show_image(
-        build_image(
-            base=base,
-            engine=engine,
-            network=network,
-            fallback=fallback,
-            allow_dirty=allow_dirty,
-            fresh=no_cache,
-        )
+    built = build_image(
+        base=base, engine=engine, network=network, fallback=fallback, allow_dirty=allow_dirty, fresh=no_cache
     )
+    show_image(built)
+    write_outputs(image=built.image)
 
 
 @app.command()
@@ -321,6 +327,7 @@ def release(
     ] = None,
     environment: Annotated[str, typer.Option(help="The environment that gets it.")] = "staging",
     branch: Annotated[str, typer.Option(help="The branch that says what runs where.")] = "main",
+    check: Annotated[bool, typer.Option("--check", help="Say whether there is something to release.")] = False,
     push_only: Annotated[bool, typer.Option("--push-only", help="Push the image, and leave git as it is.")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace also a release that is not in this commit's history.")
@@ -334,20 +341,31 @@ def release(
     ] = None,
 ) -> None:
     """Release HEAD: build, test and push its image, and commit its digest. Again, it completes or changes nothing."""
+    from slipway.delivery.github.api import write_outputs
     from slipway.delivery.image.show import show_checks
     from slipway.delivery.image.trial import try_image
     from slipway.delivery.release import release as releasing
+    from slipway.delivery.release.branch import fetch
+    from slipway.delivery.release.mirror import mirror
 
     def passes(image: str) -> bool:
         return show_checks(try_image(image, engine=engine, network=network))
 
-    registry, stored = releasing.push_image(to, test=passes, engine=engine, base=base, network=network)
-    releasing.write_outputs(registry, stored)
-    if push_only:
-        typer.echo(f"{registry.name}@{stored.digest}")
-    else:
+    fetch()
+    same = None if replace else releasing.unchanged(branch, environment)
+    write_outputs(ships="false" if same else "true")
+    if same:
+        typer.echo(f"nothing that ships has changed since {same.name}, which {environment} runs")
+    elif not check:
+        registry, stored = releasing.push_image(to, test=passes, engine=engine, base=base, network=network)
+        write_outputs(image=registry.name, digest=stored.digest)
+        if push_only:
+            typer.echo(f"{registry.name}@{stored.digest}")
+            return
         released = releasing.release(registry, stored, branch=branch, environment=environment, replace=replace)
         releasing.show(released, registry)
+    if not (check or push_only):
+        mirror(branch)
 
 
 @app.command()

@@ -115,7 +115,7 @@ def local_store() -> str:
 
 def log(uri: str, run: Run, *, new: bool) -> str:
     """Write a run to an MLflow store, and say by what id it is known there; raises what MLflow raises."""
-    mlflow = _mlflow()
+    mlflow = mlflow_module()
     client = mlflow.MlflowClient(uri)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or project_name()
     experiment = client.get_experiment_by_name(name)
@@ -176,7 +176,8 @@ def _pointed_at(mlflow: Any, uri: str) -> Iterator[None]:
 
 
 @cache
-def _mlflow() -> Any:
+def mlflow_module() -> Any:
+    """MLflow, quiet, and soon done with a server that does not answer."""
     # The server's absence must be noticed in seconds; MLflow's own default is seven tries of two minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")

@@ -260,7 +260,7 @@ def test_a_release_gets_the_image_into_a_registry_and_its_digest_into_git(built,
     git(root, "checkout", "-q", commit)  # as a run that is started again has it
     again = slipway(root, "release", "--to", f"oci:{images}")
     assert again.returncode == 0, again.stderr
-    assert "model-v1 is what is released already" in again.stdout
+    assert "nothing that ships has changed since model-v1" in again.stdout
     assert "✓" not in again.stdout  # neither built nor tested once more
     told = slipway(root, "lineage", "staging", "--verify")
     assert f"{images} has {found.digest[:19]}" in " ".join(told.stdout.split())

@@ -3,15 +3,14 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fake_github import fake_github
+from images import free_port, need_skopeo, registry, tiny_image, wait_for
 from loopback import serving
 
 from helpers import git, slipway, write
@@ -21,13 +20,16 @@ from slipway.delivery.release import branch as pushing
 from slipway.delivery.release.branch import ATTEMPTS, Change, commit_on
 from slipway.delivery.release.history import RELEASES, releases
 from slipway.delivery.release.lineage import NOTHING, Lineage
+from slipway.delivery.release.mirror import mirror
 from slipway.delivery.release.overlay import KUSTOMIZATION, LINEAGE, OVERLAYS, deploy, deployed
 from slipway.delivery.release.promote import open_pull_request, propose_promotion, propose_rollback, push_now
 from slipway.delivery.release.registry import Registry, Stored, registry_of
 from slipway.delivery.release.release import Released, release
 from slipway.delivery.release.trace import trace
 from slipway.errors import UserError
+from slipway.tracking import mlflow_module
 
+__all__ = ["registry"]  # a fixture
 OVERLAY = f"""# a comment that stays
 resources:
   - ../../base
@@ -457,21 +459,6 @@ def test_a_running_service_is_asked_what_it_is(three):
             trace(f"{url}/nothing", "main")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError("nobody listens")
-
-
 @pytest.mark.parametrize(
     ("to", "name", "variables", "expected"),
     [
@@ -494,10 +481,38 @@ def test_a_name_without_a_registry_is_refused(to, name):
 
 
 def test_a_registry_that_is_down_is_no_registry_without_the_image():
-    if shutil.which("skopeo") is None:
-        pytest.skip("skopeo is not installed")
+    need_skopeo()
     with pytest.raises(UserError, match=r"cannot be asked for v1: .*connection refused"):
         Registry(f"127.0.0.1:{free_port()}/model").find("v1")
+
+
+@pytest.mark.slow
+def test_mlflow_mirrors_what_runs_and_its_absence_fails_nothing(three, tmp_path, monkeypatch, capsys):
+    write(three.work, "pyproject.toml", '[project]\nname = "churn"\n')
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    mirror("main")
+    assert "does not mirror what was released" in capsys.readouterr().err
+    release_next(three, "d")
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+    log = (tmp_path / "log").open("w")
+    with log, subprocess.Popen([*command, *store], stdout=log, stderr=log, cwd=tmp_path) as server:
+        try:
+            wait_for(port, seconds=60)
+            mirror("main")
+            mirror("main")  # again, it makes no version
+            client = mlflow_module().MlflowClient(f"http://127.0.0.1:{port}")
+            assert len(client.search_model_versions("name = 'churn'")) == 2
+            for alias, digest, name in (("challenger", "d", "model-v4"), ("champion", "c", "model-v3")):
+                found = client.get_model_version_by_alias("churn", alias)
+                assert (found.tags["slipway.image_digest"], found.description) == (f"sha256:{digest * 64}", name)
+                assert found.tags["slipway.verdict"] == "pass"
+            push_now(propose_rollback("production", None, "main"), "main")
+            mirror("main")
+            assert client.get_model_version_by_alias("churn", "champion").description == "model-v2"
+        finally:
+            server.terminate()
 
 
 def test_nothing_is_committed_where_nothing_changes(project):
@@ -513,65 +528,10 @@ def test_lineage_survives_being_written_and_read(project):
     assert deployed("production", project.work) == done
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry on loopback."""
-    if shutil.which("docker-registry") is None:
-        pytest.skip("docker-registry is not installed")
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
-    config = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(folder / "images")}},
-        "http": {"addr": f"127.0.0.1:{port}"},
-    }
-    (folder / "config.yml").write_text(json.dumps(config))
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log) as process,
-    ):
-        wait_for(port)
-        yield f"127.0.0.1:{port}"
-        process.terminate()
-
-
-def image(folder: Path, name: str) -> None:
-    """A tiny image in OCI's layout, as skopeo copies it."""
-    import hashlib
-
-    layer = b"\0" * 1024
-    blobs = folder / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def put(content: bytes) -> dict[str, object]:
-        digest = hashlib.sha256(content).hexdigest()
-        (blobs / digest).write_bytes(content)
-        return {"digest": f"sha256:{digest}", "size": len(content)}
-
-    diff = f"sha256:{hashlib.sha256(layer).hexdigest()}"
-    settings = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {"Labels": {"a": name}},
-        "rootfs": {"type": "layers", "diff_ids": [diff]},
-    }
-    kind = "application/vnd.oci.image"
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": f"{kind}.manifest.v1+json",
-        "config": {"mediaType": f"{kind}.config.v1+json", **put(json.dumps(settings).encode())},
-        "layers": [{"mediaType": f"{kind}.layer.v1.tar", **put(layer)}],
-    }
-    noted = {"mediaType": f"{kind}.manifest.v1+json", **put(json.dumps(manifest).encode())}
-    noted["annotations"] = {"org.opencontainers.image.ref.name": name}
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [noted]}))
-    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-
-
 @pytest.mark.parametrize("kind", ["registry", "folder"])
 def test_an_image_is_pushed_and_found_by_version_and_digest(kind, tmp_path, monkeypatch, request):
-    if shutil.which("skopeo") is None:
-        pytest.skip("skopeo is not installed")
-    image(tmp_path / "made", "v1")
+    need_skopeo()
+    tiny_image(tmp_path / "made", "v1", {"a": "v1"})
     # What builds images is stood in for by a folder: skopeo copies from there as from an engine.
     monkeypatch.setattr("slipway.delivery.release.registry.SOURCES", {"docker": "oci:"})
     if kind == "registry":

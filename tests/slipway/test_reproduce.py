@@ -9,7 +9,8 @@ import pytest
 from fake_github import BOT, FakeGitHub, fake_github
 
 from helpers import ROOT, dvc, git, slipway, write
-from slipway.delivery.github.reproduce import Branch, allow, join, publish, write_outputs
+from slipway.delivery.github.api import write_outputs
+from slipway.delivery.github.reproduce import Branch, allow, join, publish
 from slipway.errors import UserError
 
 HEAD = "c" * 40
@@ -50,7 +51,8 @@ def test_who_may_write_gets_the_branch_as_it_is_now(commented, github, tmp_path,
     commented("writer")
     assert allow() == Branch("topic", HEAD, "main")
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
-    write_outputs(allow())
+    branch = allow()
+    write_outputs(branch=branch.name, commit=branch.commit, base=branch.base)
     assert (tmp_path / "output").read_text() == f"branch=topic\ncommit={HEAD}\nbase=main\n"
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from expression import Expression
 from fake_github import BOT, FakeGitHub, fake_github
 from fake_osv import fake_osv
 from filelock import FileLock
+from images import need_skopeo, tiny_image
 from workflow import LOGINS, Run, Runner
 
 from helpers import ROOT, git, shared, slipway, write
@@ -277,6 +279,115 @@ def test_every_night_the_default_branch_comes_out_of_its_raw_data_again_and_what
     assert run.results == {"rebuild": "success", "audit": "success"}, run.printed("rebuild") + run.printed("audit")
     assert "come out of the raw data again" in run.printed("rebuild")
     assert len(asked) > 100
+
+
+class Main:
+    """The default branch of a project, and the workflows that begin with it."""
+
+    def __init__(self, project: Project, github: FakeGitHub) -> None:
+        self.project, self.github, self.images = project, github, project.folder / "images/model"
+        git(project.work, "checkout", "-q", "main")
+        for name, source in (("model", "artifacts/model"), ("review", "reports")):  # what the checks have left
+            shutil.copytree(project.work / source, project.folder / "run/artifacts" / name)
+
+    def merge(self, path: str, old: str, new: str) -> str:
+        """A change on main, for which there is an image; its digest."""
+        git(self.project.work, "pull", "-q", "origin", "main")
+        self.project.change(path, old, new)
+        git(self.project.work, "commit", "-qam", "a change")
+        git(self.project.work, "push", "-q", "origin", "main")
+        commit = git(self.project.work, "rev-parse", "HEAD").strip()
+        return tiny_image(self.images, commit[:12], {"org.opencontainers.image.revision": commit})
+
+    def run(self, name: str, event: dict[str, Any], event_name: str, **inputs: str | bool) -> Run:
+        """Run a workflow on main."""
+        for left in ("release", "promote", "rollback"):
+            shutil.rmtree(self.project.folder / "run" / left, ignore_errors=True)
+        sha = git(self.project.origin, "rev-parse", "main").strip()
+        context = {"event": event, "event_name": event_name, "repository": "o/r", "run_id": 9, "sha": sha, "actor": "a"}
+        where = {"GITHUB_API_URL": self.github.url, "GITHUB_ACTIONS": "true"}
+        where |= {"TO": f"oci:{self.images}"} if name == "release.yaml" else {}
+        skip = {"make setup": "what stands around it is looked at", **SKIP}
+        runner = Runner(self.project.origin, self.project.folder / "run", context, TOKEN)
+        return replace(runner, skip=skip, environment=where, inputs=inputs)(name)
+
+    def release(self) -> Run:
+        """Run what follows the checks of the newest commit."""
+        sha = git(self.project.origin, "rev-parse", "main").strip()
+        after = {"event": "push", "conclusion": "success", "head_sha": sha, "id": 7}
+        event = {"workflow_run": after, "repository": {"visibility": "public"}}
+        return self.run("release.yaml", event, "workflow_run")
+
+    def promote(self) -> None:
+        """Promote, and merge the pull request."""
+        run = self.run("promote.yaml", {}, "workflow_dispatch", source="staging", target="production")
+        assert run.results == {"promote": "success"}, run.printed("promote")
+        branch = self.github.pulls[max(self.github.pulls)]["head"]["ref"]
+        git(self.project.origin, "update-ref", "refs/heads/main", branch)
+
+    def says(self, environment: str) -> str:
+        """The digest that main says an environment runs."""
+        path = f"main:deploy/kubernetes/overlays/{environment}/lineage.json"
+        return str(json.loads(git(self.project.origin, "show", path))["digest"])
+
+
+def test_a_merge_is_released_promoted_and_rolled_back(project, github):
+    need_skopeo()
+    main = Main(project, github)
+    first = main.merge("Dockerfile", "# The image", "# An image")
+    run = main.release()
+    assert run.results == {"release": "success"}, run.printed("release")
+    assert main.says("staging") == first
+    signed = (project.folder / "run/signed").read_text()
+    assert f"sign --yes {main.images}@{first}" in signed
+    assert "attest --yes --type spdxjson --predicate" in signed
+    assert signed.count(f"attest {main.images}@{first}") == 2
+    assert git(project.origin, "log", "-1", "--format=%an", "main").strip() == BOT
+
+    again = main.release()  # of the commit that only says what runs
+    assert again.results == {"release": "success"}
+    assert "nothing that ships has changed since model-v1" in again.printed("release")
+    ran = [step.name for step in again.steps["release"] if step.result != "skipped" and step.name.startswith("make")]
+    assert ran == ["make setup", "make release ARGS=--check", "make release"]
+
+    main.promote()
+    assert main.says("production") == first
+    second = main.merge("Dockerfile", "# An image", "# The image")
+    assert main.release().results == {"release": "success"}
+    main.promote()
+    assert (main.says("staging"), main.says("production")) == (second, second)
+    assert [pull["title"] for pull in github.pulls.values()] == [
+        "Promote model-v1 from staging to production",
+        "Promote model-v2 from staging to production",
+    ]
+
+    asked = main.run("rollback.yaml", {}, "workflow_dispatch", environment="production", to="", now=False)
+    assert asked.results == {"rollback": "success"}, asked.printed("rollback")
+    assert github.pulls[3]["title"] == "Roll production back to model-v1 from model-v2"
+    assert main.says("production") == second
+    main.run("rollback.yaml", {}, "workflow_dispatch", environment="production", to="model-v1", now=True)
+    assert (main.says("staging"), main.says("production")) == (second, first)
+
+
+def test_an_image_with_a_hole_that_can_be_mended_is_not_released(project, github):
+    need_skopeo()
+    main = Main(project, github)
+    main.merge("Dockerfile", "# The image", "# An image")
+    sha = git(project.origin, "rev-parse", "main").strip()
+    after = {"event": "push", "conclusion": "success", "head_sha": sha, "id": 7}
+    context = {"event": {"workflow_run": after}, "event_name": "workflow_run", "repository": "o/r", "sha": sha}
+    options: dict[str, Any] = {"skip": {"make setup": "done", **SKIP}, "failing": ("anchore/scan-action",)}
+    context |= {"actor": "a", "run_id": 9}
+    run = Runner(project.origin, project.folder / "run", context, TOKEN, **options)("release.yaml")
+    assert run.results == {"release": "failure"}
+    assert git(project.origin, "rev-parse", "main").strip() == sha
+    assert not (project.folder / "run/signed").exists()
+
+
+def test_a_push_whose_checks_failed_is_not_released(project, github):
+    main = Main(project, github)
+    after = {"event": "push", "conclusion": "failure", "head_sha": "0" * 40, "id": 7}
+    assert main.run("release.yaml", {"workflow_run": after}, "workflow_run").results == {"release": "skipped"}
 
 
 def test_documents_alone_are_green_without_running_the_line(project, github):

@@ -1,10 +1,12 @@
 """Assembling a release: the one folder that the service reads, from the workspace and what git says of it."""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 from slipway import layout
+from slipway.delivery.git import run
 from slipway.errors import UserError
 from slipway.files import read_report, scratch_folder, undamaged, write_text
 from slipway.params import load_params
@@ -55,6 +57,23 @@ def ship(folder: Path = layout.RELEASE, fallback: str | None = None) -> Release:
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     return release
+
+
+def pull_model() -> str:
+    """Have the model that `dvc.lock` names in the workspace, and say where it comes from; nothing is trained.
+
+    Raises:
+        UserError: It is not here, and DVC has it in no cache or remote.
+    """
+    try:
+        refuse_foreign(layout.MODEL)
+    except UserError:
+        pull = [sys.executable, "-m", "dvc", "pull", "--quiet", "--force", str(layout.MODEL)]
+        problem = f"{layout.MODEL}: is not here as {layout.LOCK} names it, and DVC has it in no cache or remote"
+        run(pull, f"{problem} (`make repro` and `dvc push` where it was made)")
+        refuse_foreign(layout.MODEL)
+        return "pulled from DVC's cache or remote"
+    return "here"
 
 
 def version(commit: str, *, dirty: bool) -> str:

@@ -43,6 +43,22 @@ class Event:
         return cls(os.environ.get("GITHUB_EVENT_NAME", ""), payload, repository, run)
 
 
+def write_outputs(**outputs: str) -> None:
+    """Hand something to the steps after this one; nothing happens where this is no step of GitHub Actions.
+
+    Raises:
+        UserError: A value has several lines, which would be read as more outputs.
+    """
+    path = os.environ.get("GITHUB_OUTPUT")
+    if not path:
+        return
+    for name, text in outputs.items():
+        if "\n" in text or "\r" in text:
+            raise UserError(f"{name}: has several lines: {text[:40]!r}")
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.writelines(f"{name}={text}\n" for name, text in outputs.items())
+
+
 @dataclass(frozen=True)
 class PullRequest:
     """A pull request: its number, the commit at its head, and whether that lies in this repository."""

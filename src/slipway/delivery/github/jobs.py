@@ -10,7 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-DOCUMENTS = ("*.md", "docs/*.png", "docs/*.svg", "LICENSE", ".github/ISSUE_TEMPLATE/*.yml", ".github/CODEOWNERS")
+# What neither the pipeline nor the image depends on: documents, and what says which image runs where.
+DOCUMENTS = (
+    *("*.md", "docs/*.png", "docs/*.svg", "LICENSE", "deploy/*"),
+    *(".github/ISSUE_TEMPLATE/*.yml", ".github/CODEOWNERS"),
+)
 ALWAYS = ("changes", "quality")  # jobs that every pull request needs
 DEPENDING = ("line", "container", "dependencies")  # where the job `changes` says so
 

@@ -3,7 +3,6 @@
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from slipway import layout
 from slipway.delivery.git import AS_BOT, GIT, authorization, do, run
@@ -48,15 +47,6 @@ def allow() -> Branch:
         return Branch(str(pull["head"]["ref"]), str(pull["head"]["sha"]), str(pull["base"]["ref"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"the event or GitHub's answer is not as expected: {type(error).__name__} {error}") from None
-
-
-def write_outputs(branch: Branch) -> None:
-    """Hand the branch to the steps after this one."""
-    if path := os.environ.get("GITHUB_OUTPUT"):
-        if "\n" in branch.name + branch.commit + branch.base:
-            raise UserError("the branch has a name of several lines")
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"branch={branch.name}\ncommit={branch.commit}\nbase={branch.base}\n")
 
 
 def join(base: str) -> str:

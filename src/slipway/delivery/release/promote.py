@@ -193,8 +193,8 @@ def _difference(environment: str, after: Lineage, root: Path) -> str:
 
 def _rendered(environment: str, root: Path) -> list[str]:
     folder = root / folder_of(environment, root)
-    own = Path(".tools/kustomize")  # where `.ci/kustomize` puts it
-    kustomize = shutil.which("kustomize") or (str(own.resolve()) if own.is_file() else None)
+    own = sorted(Path(".tools").glob("kustomize-*/kustomize"))  # where `.ci/kustomize` puts it
+    kustomize = shutil.which("kustomize") or (str(own[-1].resolve()) if own else None)
     if kustomize is None:
         return (folder / KUSTOMIZATION).read_text(encoding="utf-8").splitlines()
     return run([kustomize, "build", str(folder)], f"{environment} cannot be rendered").splitlines()

@@ -1,6 +1,5 @@
 """Releasing: the image of a merged commit gets into a registry, and a branch says that staging runs its digest."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 from slipway.delivery.git import do
 from slipway.delivery.image.build import OCI, OWN, build_image, refuse_unproven
 from slipway.delivery.image.engine import find_engine
-from slipway.delivery.release.branch import Change, commit_on, fetch, has_origin, head, is_ancestor
+from slipway.delivery.release.branch import Change, checked_out, commit_on, has_origin, head, is_ancestor
 from slipway.delivery.release.history import RELEASES, entry, releases
 from slipway.delivery.release.lineage import Lineage, describe
 from slipway.delivery.release.overlay import deploy, deployed
@@ -20,6 +19,8 @@ from slipway.errors import UserError
 from slipway.files import write_text
 from slipway.params import load_params
 from slipway.review.base import git_text
+
+ASIDE = ("deploy", "docs", "tests", "benchmarks", ".github")  # what no image depends on, and documents anywhere
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,20 @@ class _SupersededError(Exception):
 
     def __init__(self, newer: Lineage) -> None:
         self.newer = newer
+
+
+def unchanged(branch: str, environment: str) -> Lineage | None:
+    """What runs in an environment, if HEAD has nothing else that ships than the commit that it was built from."""
+    tip = head(branch)
+    if tip is None:
+        return None
+    with checked_out(tip) as root:
+        found = deployed(environment, root)
+    if found is None or not is_ancestor(found.commit, "HEAD"):
+        return None
+    aside = [*(f":(exclude){name}" for name in ASIDE), ":(exclude,glob)**/*.md"]
+    since = ["git", "diff", "--quiet", found.commit, "HEAD", "--", ".", *aside]
+    return found if do(since).returncode == 0 else None
 
 
 def push_image(
@@ -133,13 +148,6 @@ def release(
     return Released(lineages[-1], done)
 
 
-def write_outputs(registry: Registry, stored: Stored) -> None:
-    """Hand image and digest to the steps after this one, where it is one of GitHub Actions."""
-    if path := os.environ.get("GITHUB_OUTPUT"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"image={registry.name}\ndigest={stored.digest}\n")
-
-
 def _refuse_backwards(commit: str, before: Lineage) -> None:
     if is_ancestor(commit, before.commit):
         raise _SupersededError(before)
@@ -158,11 +166,10 @@ def _highest(known: Sequence[Lineage]) -> int:
 
 def show(released: Released, registry: Registry) -> None:
     """Say what came of it."""
-    fetch()
     found = released.lineage
     if released.superseded:
         typer.echo(f"{found.name} of a newer commit, {found.version}, is released already; it stays")
     elif released.commit is None:
         typer.echo(f"{found.name} is what is released already: {found.image}@{found.digest}")
     else:
-        typer.echo(f"{found.name}: {registry.name}@{found.digest}, by {released.commit[:12]}")
+        typer.echo(f"{found.name}: {registry.name}@{found.digest}, by {released.commit[:12]}; `git pull` has it here")
