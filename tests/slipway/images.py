@@ -7,7 +7,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -58,8 +61,48 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.terminate()
 
 
-def tiny_image(folder: Path, tag: str, labels: Mapping[str, str]) -> str:
-    """Add an image to a folder in OCI's layout, and give its digest."""
+@dataclass
+class Gate:
+    """What stands before a server: its address, and how many bytes of a connection's requests get through."""
+
+    address: str
+    most: int
+
+
+@contextmanager
+def cut_after(server: str, most: int) -> Iterator[Gate]:
+    """Listen on loopback, pass everything on to a server, and cut each connection that sends more than so much."""
+    host, _, port = server.partition(":")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        gate = Gate(f"127.0.0.1:{listening.getsockname()[1]}", most)
+
+        def pump(source: socket.socket, sink: socket.socket, *, counted: bool) -> None:
+            passed = 0
+            with suppress(OSError):
+                while content := source.recv(65_536):
+                    passed += len(content)
+                    if counted and passed > gate.most:
+                        break
+                    sink.sendall(content)
+            for end in (source, sink):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    ours, _ = listening.accept()
+                    theirs = socket.create_connection((host, int(port)))
+                    Thread(target=pump, args=(ours, theirs), kwargs={"counted": True}, daemon=True).start()
+                    Thread(target=pump, args=(theirs, ours), kwargs={"counted": False}, daemon=True).start()
+
+        Thread(target=accept, daemon=True).start()
+        yield gate
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def tiny_image(folder: Path, tag: str, labels: Mapping[str, str], layer: bytes = b"\0" * 1024) -> str:
+    """Add an image of one layer to a folder in OCI's layout, and give its digest."""
     blobs, index = folder / "blobs/sha256", folder / "index.json"
     blobs.mkdir(parents=True, exist_ok=True)
 
@@ -68,18 +111,18 @@ def tiny_image(folder: Path, tag: str, labels: Mapping[str, str]) -> str:
         (blobs / digest).write_bytes(content)
         return {"mediaType": f"{KIND}.{kind}", "digest": f"sha256:{digest}", "size": len(content)}
 
-    layer = put("layer.v1.tar", b"\0" * 1024)
+    stored = put("layer.v1.tar", layer)
     config = {
         "architecture": "amd64",
         "os": "linux",
         "config": {"Labels": dict(labels)},
-        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+        "rootfs": {"type": "layers", "diff_ids": [stored["digest"]]},
     }
     manifest = {
         "schemaVersion": 2,
         "mediaType": f"{KIND}.manifest.v1+json",
         "config": put("config.v1+json", json.dumps(config).encode()),
-        "layers": [layer],
+        "layers": [stored],
     }
     made = put("manifest.v1+json", json.dumps(manifest).encode())
     known = json.loads(index.read_text())["manifests"] if index.exists() else []

@@ -2,15 +2,18 @@
 
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fake_github import fake_github
-from images import free_port, need_skopeo, registry, tiny_image, wait_for
+from images import cut_after, free_port, need_skopeo, registry, tiny_image, wait_for
 from loopback import serving
 
 from helpers import git, slipway, write
@@ -26,6 +29,7 @@ from slipway.delivery.release.promote import open_pull_request, propose_promotio
 from slipway.delivery.release.registry import Registry, Stored, registry_of
 from slipway.delivery.release.release import Released, release
 from slipway.delivery.release.trace import trace
+from slipway.delivery.release.verify import verify
 from slipway.errors import UserError
 from slipway.tracking import mlflow_module
 
@@ -43,6 +47,10 @@ commonAnnotations:
   team: risk
 """
 REGISTRY = Registry("registry.example/o/model")
+RELEASE = (
+    "import sys; from slipway.delivery.release.registry import *; from slipway.delivery.release.release import *;"
+    "release(Registry('registry.example/o/model'), Stored('sha256:' + sys.argv[1] * 64, {}))"
+)
 REPORTS = {
     "reports/split.json": {"rows": {"train": 80, "holdout": 20}},
     "reports/metrics.json": {"holdout": {"roc_auc": {"value": 0.9, "low": 0.8, "high": 0.95}}},
@@ -228,13 +236,9 @@ def test_two_releases_at_once_leave_the_newer_one(project, tmp_path):
     other = tmp_path / "second"
     git(tmp_path, "clone", "-q", str(project.origin), str(other))
     new = project.merge("newer")
-    script = (
-        "import sys; from slipway.delivery.release.registry import *; from slipway.delivery.release.release import *;"
-        "release(Registry('registry.example/o/model'), Stored('sha256:' + sys.argv[1] * 64, {}))"
-    )
     who = {f"GIT_{role}_{part}": "a@b" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
     both = [
-        subprocess.Popen([sys.executable, "-c", script, digest], cwd=folder, env=os.environ | who)
+        subprocess.Popen([sys.executable, "-c", RELEASE, digest], cwd=folder, env=os.environ | who)
         for folder, digest in ((other, "a"), (project.work, "b"))
     ]
     assert [each.wait(120) for each in both] == [0, 0]
@@ -250,6 +254,22 @@ def test_what_a_rule_of_the_origin_refuses_is_said_at_once(project):
     with pytest.raises(UserError, match="main cannot be pushed"):
         release(REGISTRY, stored(project))
     assert git(project.work, "tag") == ""
+
+
+def test_a_release_that_was_killed_while_it_pushed_is_completed_by_the_next(project, tmp_path):
+    hook = write(project.origin, "hooks/pre-receive", f"#!/bin/sh\ntouch {tmp_path}/begun\nsleep 60\n")
+    hook.chmod(0o755)
+    with subprocess.Popen([sys.executable, "-c", RELEASE, "a"], cwd=project.work, start_new_session=True) as process:
+        for _ in range(600):
+            if (tmp_path / "begun").exists():
+                break
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert project.log() == ["first"]
+    hook.unlink()
+    assert release(REGISTRY, stored(project)).lineage.name == "model-v1"
+    assert project.log()[0] == "Release model-v1 to staging"
+    assert git(project.origin, "tag").split() == ["model-v1"]
 
 
 def test_an_origin_that_is_gone_is_said(project):
@@ -330,7 +350,11 @@ def test_promotion_is_a_branch_with_a_commit_that_copies_what_staging_runs(proje
     assert project.log()[0] == "Release model-v1 to staging"  # main is as it was
     before = git(project.origin, "rev-parse", branch)
     open_pull_request(proposal, "main")
-    assert git(project.origin, "diff", before.strip(), branch) == ""
+    assert git(project.origin, "rev-parse", branch) == before
+    project.merge("something else")
+    git(project.work, "fetch", "-q")
+    open_pull_request(propose_promotion("staging", "production", "main"), "main")
+    assert git(project.origin, "merge-base", branch, "main") == git(project.origin, "rev-parse", "main")
 
 
 def test_promotion_opens_one_pull_request_and_brings_it_up_to_date(project, monkeypatch):
@@ -499,7 +523,7 @@ def test_mlflow_mirrors_what_runs_and_its_absence_fails_nothing(three, tmp_path,
     log = (tmp_path / "log").open("w")
     with log, subprocess.Popen([*command, *store], stdout=log, stderr=log, cwd=tmp_path) as server:
         try:
-            wait_for(port, seconds=60)
+            wait_for(port, seconds=240)
             mirror("main")
             mirror("main")  # again, it makes no version
             client = mlflow_module().MlflowClient(f"http://127.0.0.1:{port}")
@@ -549,3 +573,44 @@ def test_an_image_is_pushed_and_found_by_version_and_digest(kind, tmp_path, monk
     shutil.rmtree(tmp_path / "made")
     with pytest.raises(UserError, match=r"cannot be pushed to: .* run it again"):
         place.push(Engine("docker"), f"{tmp_path / 'made'}:v1", "v3")
+
+
+def test_a_push_that_is_cut_in_the_middle_says_so_and_the_next_one_completes_it(registry, tmp_path, monkeypatch):
+    need_skopeo()
+    tiny_image(tmp_path / "made", "v1", {}, layer=os.urandom(4_000_000))
+    monkeypatch.setattr("slipway.delivery.release.registry.SOURCES", {"docker": "oci:"})
+    with cut_after(registry, 2_000_000) as gate:
+        cut = Registry(f"{gate.address}/o/cut")
+        with pytest.raises(UserError, match=r"cannot be pushed to: .* run it again"):
+            cut.push(Engine("docker"), f"{tmp_path / 'made'}:v1", "v1")
+        assert cut.find("v1") is None
+        gate.most = 10**9
+        digest = cut.push(Engine("docker"), f"{tmp_path / 'made'}:v1", "v1")
+        assert cut.find("v1") == Stored(digest, {})
+
+
+def test_a_digest_that_no_registry_has_is_found_to_be_missing(three, registry, tmp_path):
+    need_skopeo()
+    tiny_image(tmp_path / "made", "v1", {})
+    copy = ["skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"oci:{tmp_path}/made:v1"]
+    subprocess.run([*copy, f"docker://{registry}/o/other:v1"], check=True)
+    made = trace("staging", "main").lineage.model_copy(update={"image": f"{registry}/o/other"})
+    stored_, *_ = verify(made)
+    assert (stored_.holds, stored_.what) == (False, "image")
+    assert f"does not have sha256:{'c' * 12}" in stored_.said
+
+
+def test_a_full_disk_leaves_no_half_of_an_image(tmp_path, monkeypatch):
+    need_skopeo()
+    tiny_image(tmp_path / "made", "v1", {}, layer=os.urandom(4_000_000))
+    monkeypatch.setattr("slipway.delivery.release.registry.SOURCES", {"docker": "oci:"})
+    place, before = Registry(str(tmp_path / "images"), folder=True), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(UserError, match="cannot be pushed to"):
+            place.push(Engine("docker"), f"{tmp_path / 'made'}:v1", "v1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert place.find("v1") is None
+    digest = place.push(Engine("docker"), f"{tmp_path / 'made'}:v1", "v1")
+    assert place.find("v1") == Stored(digest, {})

@@ -46,6 +46,19 @@ def head(branch: str) -> str | None:
     return do(["git", "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}"]).stdout.strip() or None
 
 
+def tags(pattern: str) -> set[str]:
+    """The tags of a pattern: origin's, since a push that was cut short leaves one here that nobody else has.
+
+    Raises:
+        UserError: origin cannot be asked.
+    """
+    if not has_origin():
+        return set(do(["git", "tag", "--list", pattern]).stdout.split())
+    ask = [*GIT, "ls-remote", "--tags", "--refs", "origin", f"refs/tags/{pattern}"]
+    lines = run(ask, "origin cannot be asked for its tags", authorization()).splitlines()
+    return {line.rpartition("refs/tags/")[2] for line in lines}
+
+
 def is_ancestor(older: str, newer: str) -> bool:
     """Whether one commit is in the history of another, or is it."""
     return do(["git", "merge-base", "--is-ancestor", older, newer]).returncode == 0
@@ -102,11 +115,20 @@ def commit_on(branch: str, change: Callable[[Path], Change | None], *, start: st
             if wanted is None:
                 return None
             made = _commit(root, wanted)
-            if made == begun:
+            if made == begun or (start and _is_same(head(branch), made)):
                 return None
             if _push(root, branch, made, wanted.tag, old=head(branch)):
                 return made
     raise UserError(f"{branch}: others pushed first, {ATTEMPTS} times; nothing was changed, run it again")
+
+
+def _is_same(old: str | None, made: str) -> bool:
+    """Whether a commit does what another does to the same commit."""
+    return old is not None and _shown(old) == _shown(made)
+
+
+def _shown(commit: str) -> str:
+    return do(["git", "show", "--no-patch", "--format=%P %T", commit]).stdout
 
 
 def _commit(tree: Path, wanted: Change) -> str:

@@ -31,6 +31,7 @@ class Proposal:
         environment: Which one.
         before: What it runs; None if nothing.
         after: What it is to run.
+        branch: Of the pull request.
         title: Of the pull request and the commit.
         body: Of the pull request.
     """
@@ -38,14 +39,9 @@ class Proposal:
     environment: str
     before: Lineage | None
     after: Lineage
+    branch: str
     title: str
     body: str
-
-    @property
-    def branch(self) -> str:
-        """The branch of the pull request."""
-        verb = "rollback" if self.before and self.before.number > self.after.number else "promote"
-        return f"{verb}/{self.environment}-{self.after.name}"
 
 
 def propose_promotion(source: str, target: str, branch: str) -> Proposal:
@@ -66,7 +62,7 @@ def propose_promotion(source: str, target: str, branch: str) -> Proposal:
         raise UserError(f"nothing runs in {source}; `slipway release` releases there first")
     if before is not None and before.digest == after.digest:
         raise UserError(f"{target} runs {before.name} already; there is nothing to promote")
-    return _proposal(target, before, after, f"Promote {after.name} from {source} to {target}", branch)
+    return _proposal(f"promote/{target}", before, after, f"Promote {after.name} from {source} to {target}", branch)
 
 
 def propose_rollback(environment: str, to: str | None, branch: str) -> Proposal:
@@ -93,7 +89,8 @@ def propose_rollback(environment: str, to: str | None, branch: str) -> Proposal:
         after = known[0]
     else:
         after = _wanted(to, known, before, environment)
-    return _proposal(environment, before, after, f"Roll {environment} back to {after.name} from {before.name}", branch)
+    title = f"Roll {environment} back to {after.name} from {before.name}"
+    return _proposal(f"rollback/{environment}", before, after, title, branch)
 
 
 def push_now(proposal: Proposal, branch: str) -> str:
@@ -163,10 +160,12 @@ def _wanted(to: str, known: Sequence[Lineage], before: Lineage, environment: str
     return found[0]
 
 
-def _proposal(environment: str, before: Lineage | None, after: Lineage, title: str, branch: str) -> Proposal:
+def _proposal(own: str, before: Lineage | None, after: Lineage, title: str, branch: str) -> Proposal:
+    environment = own.partition("/")[2]
     with checked_out(tip_of(branch)) as root:
         difference = _difference(environment, after, root)
-    return Proposal(environment, before, after, title, _body(before, after, difference, verify(after)))
+    body = _body(before, after, difference, verify(after))
+    return Proposal(environment, before, after, f"{own}-{after.name}", title, body)
 
 
 def _body(before: Lineage | None, after: Lineage, difference: str, found: Sequence[Finding]) -> str:

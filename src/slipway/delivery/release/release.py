@@ -1,6 +1,6 @@
 """Releasing: the image of a merged commit gets into a registry, and a branch says that staging runs its digest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import typer
 from slipway.delivery.git import do
 from slipway.delivery.image.build import OCI, OWN, build_image, refuse_unproven
 from slipway.delivery.image.engine import find_engine
-from slipway.delivery.release.branch import Change, checked_out, commit_on, has_origin, head, is_ancestor
+from slipway.delivery.release.branch import Change, checked_out, commit_on, has_origin, head, is_ancestor, tags
 from slipway.delivery.release.history import RELEASES, entry, releases
 from slipway.delivery.release.lineage import Lineage, describe
 from slipway.delivery.release.overlay import deploy, deployed
@@ -129,17 +129,16 @@ def release(
             return None
         if before is not None and before.commit != commit and not replace:
             _refuse_backwards(commit, before)
-        known = releases(tip)
-        name = next((each.name for each in known if each.commit == commit), f"model-v{_highest(known) + 1}")
+        known, tagged = releases(tip), tags("model-v*")
+        name = next((each.name for each in known if each.commit == commit), f"model-v{_highest(known, tagged) + 1}")
         made = describe(
             commit, name=name, image=registry.name, digest=stored.digest, verdict=stored.labels.get(f"{OWN}.verdict")
         )
         lineages.append(made)
         deploy(environment, made, root)
         write_text(root / RELEASES, entry(made, known, root))
-        new = name not in do(["git", "tag", "--list", "model-v*"]).stdout.split()
         message = f"Release {name} to {environment}\n\n{commit[:12]}, {stored.digest}"
-        return Change(message, tag=name if new else None)
+        return Change(message, tag=None if name in tagged else name)
 
     try:
         done = commit_on(branch, change)
@@ -158,9 +157,8 @@ def _refuse_backwards(commit: str, before: Lineage) -> None:
         )
 
 
-def _highest(known: Sequence[Lineage]) -> int:
-    tags = do(["git", "tag", "--list", "model-v*"]).stdout.split()
-    numbers = [int(text) for tag in tags if (text := tag.removeprefix("model-v")).isdigit()]
+def _highest(known: Sequence[Lineage], tagged: Iterable[str]) -> int:
+    numbers = [int(text) for tag in tagged if (text := tag.removeprefix("model-v")).isdigit()]
     return max([*numbers, *(each.number for each in known)], default=0)
 
 
