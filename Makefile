@@ -1,7 +1,7 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict model image image-test release sign promote rollback lineage test test-fast lint format lock hooks bench clean ready
+.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict model image image-test release sign promote rollback deploy lineage test test-fast lint format lock hooks bench clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
@@ -101,6 +101,9 @@ promote: ready ## Open a pull request that has production run what staging runs;
 
 rollback: ready ## Have ENVIRONMENT (production) run what it ran before, or TO; ARGS=--now needs no pull request
 	@$(run) slipway rollback "$${ENVIRONMENT:-production}" $${TO:+--to "$$TO"} $(ARGS)
+
+deploy: ready ## Have this machine run what git says of ENVIRONMENT (production); ARGS="--watch 60" follows it
+	@$(run) slipway deploy "$${ENVIRONMENT:-production}" $(ARGS)
 
 lineage: ready ## Say where what runs came from; OF is an environment (production), a release, a digest or a URL
 	@$(run) slipway lineage "$${OF:-production}" $(ARGS)

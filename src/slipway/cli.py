@@ -414,6 +414,31 @@ def rollback(
 
 
 @app.command()
+def deploy(
+    environment: Annotated[str, typer.Argument(help="The environment whose release this machine is to run.")],
+    *,
+    port: Annotated[int, typer.Option(help="Where callers ask; the two above are the slots'.", min=1)] = 8080,
+    branch: Annotated[str, typer.Option(help="The branch that says what runs where.")] = "main",
+    patience: Annotated[float, typer.Option(help="Seconds that a release has to get ready.")] = 60,
+    observe: Annotated[float, typer.Option(help="Seconds that a release is watched under traffic.")] = 30,
+    watch: Annotated[float, typer.Option(help="Look every so many seconds, until Ctrl-C; 0 looks once.")] = 0,
+    retry: Annotated[bool, typer.Option("--retry", help="Try a release again that was sent back.")] = False,
+    revert: Annotated[
+        bool, typer.Option("--revert", help="Have git say what runs, where a release was sent back.")
+    ] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the gateway and the services.")] = False,
+) -> None:
+    """Have this machine run what git says, behind one address. Exits with 1 if the release was sent back."""
+    from slipway.delivery.deploy.follow import Wishes, end, follow
+
+    if stop:
+        end(environment, port, typer.echo)
+        return
+    wishes = Wishes(environment, branch, port, patience, observe, watch, retry, revert)
+    raise typer.Exit(follow(wishes, typer.echo))
+
+
+@app.command()
 def lineage(
     what: Annotated[str, typer.Argument(help="An environment, a release, a digest, a commit, or a service's URL.")],
     *,

@@ -11,10 +11,11 @@ import pytest
 
 from helpers import ROOT, git, slipway, write
 from slipway import layout
+from slipway.delivery.asking import Failed
 from slipway.delivery.image import bento
 from slipway.delivery.image import build as image
 from slipway.delivery.image.engine import Engine, ImageFacts, find_engine
-from slipway.delivery.image.trial import Failed, _labels, _user, _variables
+from slipway.delivery.image.trial import _labels, _user, _variables
 from slipway.errors import UserError
 
 TRAINING = {"dvc", "mlflow", "onnx", "pandas", "pandera", "polars", "pyarrow", "scikit-learn", "skl2onnx", "slipway"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
+from slipway.delivery.asking import Answer, ask
 from slipway.delivery.image.engine import Engine
 from slipway.errors import UserError
 
@@ -17,14 +18,6 @@ PORT = 3000  # the one that the image exposes
 OTHER_USER = "54321:54321"  # not the one that the image names: any must do
 PATIENCE = 60.0  # seconds until the service is given up
 LOADERS = 8
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The status and the body of an answer; a body that is not JSON is its text."""
-
-    status: int
-    body: Any
 
 
 @dataclass
@@ -74,17 +67,7 @@ class Container:
         self, method: str, path: str, body: bytes | None = None, *, kind: str = "application/json", timeout: float = 30
     ) -> Answer:
         """Send a request over a connection of its own."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            connection.request(method, path, body, {"Content-Type": kind})
-            answer = connection.getresponse()
-            content = answer.read()
-        finally:
-            connection.close()
-        try:
-            return Answer(answer.status, json.loads(content))
-        except ValueError:
-            return Answer(answer.status, content.decode(errors="replace"))
+        return ask(self.port, method, path, body, kind=kind, timeout=timeout)
 
     def state(self) -> dict[str, Any]:
         """What the engine says of its state, such as `Status`, `ExitCode` and `OOMKilled`."""

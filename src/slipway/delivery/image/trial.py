@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from slipway import layout
+from slipway.delivery.asking import Failed, columns_of, hold_golden
 from slipway.delivery.image.build import BUILT, OCI, OWN
 from slipway.delivery.image.container import LOADERS, PATIENCE, Container, running
 from slipway.delivery.image.engine import Engine, ImageFacts, find_engine
@@ -15,7 +14,6 @@ from slipway.delivery.image.files import SECRET_VARIABLES, listing, named, offen
 from slipway.errors import UserError
 from slipway.files import read_report
 from slipway.params import Image, load_params
-from slipway.predictor import Values
 from slipway.service.release import MODEL
 from slipway.signature import GOLDEN, Signature, load_signature
 
@@ -34,10 +32,6 @@ class Check:
     name: str
     passed: bool
     detail: str
-
-
-class Failed(Exception):  # noqa: N818 it is no error but an outcome
-    """What speaks against the image."""
 
 
 def try_image(
@@ -71,7 +65,7 @@ def try_image(
             yield _done("says so to the engine", lambda: _healthy(container, facts))
             yield _done(
                 "answers the golden rows",
-                lambda: _golden(container, signature, golden, facts.labels.get(f"{OCI}.version", "")),
+                lambda: hold_golden(container.port, signature, golden, facts.labels.get(f"{OCI}.version", "")),
             )
             yield _done("refuses bad input", lambda: _bad_input(container, signature, golden))
             yield _done("loses no request", lambda: _stopped(container, golden))
@@ -103,47 +97,9 @@ def _healthy(container: Container, facts: ImageFacts) -> str:
     return f"uses {container.memory()}"
 
 
-def _golden(container: Container, signature: Signature, golden: dict[str, Any], version: str) -> str:
-    """Ask for the golden rows in each form that the service takes, and hold the answers against the right ones."""
-    valid, tolerance = int(golden["valid"]), float(golden["tolerance"])
-    columns, right = _columns(golden, valid), np.asarray(golden["answers"][:valid], np.float64)
-    records = [{name: values[row] for name, values in columns.items()} for row in range(valid)]
-    gaps = []
-    for form in ({"columns": columns}, records, records[0]):
-        answer = container.ask("POST", "/predict", json.dumps(form).encode())
-        if answer.status != 200 or answer.body["fallback"] is not None:
-            raise Failed(f"{answer.status}: {answer.body!s:.200}")
-        if answer.body["model_version"].removesuffix("-dirty") != version.removesuffix("-dirty"):
-            raise Failed(f"the model is of version {answer.body['model_version']}, the image of {version}")
-        told = _values(answer.body, signature)
-        if len(told) != (1 if form is records[0] else valid):
-            raise Failed(f"{len(told)} answers to {valid} rows")
-        gaps.append(float(np.abs(told - right[: len(told)].reshape(told.shape)).max()))
-    if not max(gaps) <= tolerance:
-        raise Failed(f"off by {max(gaps):.3g}, more than {tolerance:.3g}")
-    return f"{valid} rows, at most {max(gaps):.2g} off (allowed: {tolerance:.2g})"
-
-
-def _columns(golden: dict[str, Any], rows: int) -> dict[str, list[Any]]:
-    return {name: list(values[:rows]) for name, values in golden["rows"].items()}
-
-
-def _values(body: dict[str, Any], signature: Signature) -> Values:
-    """The probabilities, shape (n, classes), or numbers, shape (n,), of an answer of either form."""
-    if "columns" in body:
-        columns = body["columns"]
-        if not signature.classes:
-            return np.asarray(columns["prediction"], np.float64)
-        return np.asarray([columns["probabilities"][name] for name in signature.classes], np.float64).T
-    rows = body["predictions"]
-    if not signature.classes:
-        return np.asarray([row["prediction"] for row in rows], np.float64)
-    return np.asarray([[row["probabilities"][name] for name in signature.classes] for row in rows], np.float64)
-
-
 def _bad_input(container: Container, signature: Signature, golden: dict[str, Any]) -> str:
     """Send what no client should: each must be refused with a status of its own fault, and none may break anything."""
-    columns = _columns(golden, 1)
+    columns = columns_of(golden, 1)
     record = {name: values[0] for name, values in columns.items()}
     first = signature.names[0]
     kind = "application/json"
@@ -175,7 +131,7 @@ def _bad_input(container: Container, signature: Signature, golden: dict[str, Any
 def _stopped(container: Container, golden: dict[str, Any]) -> str:
     valid = int(golden["valid"])
     times = -(-LOAD_ROWS // valid)
-    columns = {name: (values * times)[:LOAD_ROWS] for name, values in _columns(golden, valid).items()}
+    columns = {name: (values * times)[:LOAD_ROWS] for name, values in columns_of(golden, valid).items()}
     load = container.stop_under_load(json.dumps({"columns": columns}).encode(), LOAD_SECONDS, GRACE)
     state = container.state()
     if load.lost:

@@ -83,6 +83,21 @@ class Registry:
             )
         return digest
 
+    def copy_to(self, version: str, digest: str, folder: Path) -> None:
+        """Copy an image into a folder in OCI's layout; it is the digest's, whatever else has its version now.
+
+        Raises:
+            UserError: It is not there, or cannot be copied.
+        """
+        source = self._address(version if self.folder else digest)
+        copy = [_skopeo(), "copy", "--quiet", *self._insecure("--src-tls-verify"), source, f"oci:{folder}:image"]
+        found = self.find(version if self.folder else digest)
+        if found is None or found.digest != digest:
+            raise UserError(f"{self.name}: does not have {digest[:19]}, which git names")
+        done = do(copy)
+        if done.returncode:
+            raise UserError(f"{self.name}: {digest[:19]} cannot be pulled: {_told(done.stderr)}")
+
     def _address(self, version: str) -> str:
         if self.folder:
             return f"oci:{self.name}:{version}"

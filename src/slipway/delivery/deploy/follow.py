@@ -1,0 +1,115 @@
+"""`slipway deploy`: a machine asks git what it is to run, once or again and again."""
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from slipway.delivery.deploy.machine import Machine, Outcome, Say, alone
+from slipway.delivery.release.branch import checked_out, fetch, tip_of
+from slipway.delivery.release.lineage import Lineage
+from slipway.delivery.release.overlay import deployed
+from slipway.delivery.release.promote import propose_rollback, push_now
+from slipway.errors import UserError
+
+HOME = Path(".deploy")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a machine is to be run; `slipway deploy --help` says what each of them does."""
+
+    environment: str
+    branch: str
+    port: int
+    patience: float
+    observe: float
+    watch: float
+    retry: bool
+    revert: bool
+
+
+def follow(wishes: Wishes, say: Say) -> int:
+    """Run what git says; gives the exit code: 1 if the last release was sent back.
+
+    Raises:
+        UserError: Nothing is released there, its image cannot be had, or another such command is at work.
+    """
+    home = HOME / wishes.environment
+    with alone(home):
+        machine = Machine(home, wishes.port, say)
+        if not wishes.watch:
+            return _once(machine, wishes, say)
+        code, news, over = 0, _News(say), Event()
+        signal.signal(signal.SIGINT, lambda *_: over.set())  # what has been begun is brought to its end
+        while not over.is_set():
+            news.turn()
+            try:
+                code = _once(machine, wishes, news)
+            except UserError as error:  # such as an origin that is down: what runs runs on
+                news(f"warning: {error}")
+            over.wait(wishes.watch)
+        return code
+
+
+class _News:
+    """Says nothing twice in a row of looks that find the same."""
+
+    def __init__(self, say: Say) -> None:
+        self._say, self._last, self._now = say, set[str](), set[str]()
+
+    def __call__(self, text: str) -> None:
+        self._now.add(text)
+        if text not in self._last:
+            self._say(text)
+
+    def turn(self) -> None:
+        """Begin another look."""
+        self._last, self._now = self._now, set()
+
+
+def end(environment: str, port: int, say: Say) -> None:
+    """End what a machine runs.
+
+    Raises:
+        UserError: Another such command is at work.
+    """
+    home = HOME / environment
+    if not home.is_dir():
+        raise UserError(f"{home}: nothing runs here")
+    with alone(home):
+        Machine(home, port, say).stop()
+    say(f"{environment}: the gateway and its services have ended")
+
+
+def _once(machine: Machine, wishes: Wishes, say: Say) -> int:
+    fetch()
+    wanted = _wanted(wishes)
+    outcome = machine.bring_to(wanted, patience=wishes.patience, observe=wishes.observe, retry=wishes.retry)
+    if outcome.rejected is None:
+        address = f"http://127.0.0.1:{wishes.port}"
+        say(f"{wishes.environment} runs {wanted.name} ({wanted.version}) on {address}")
+        return 0
+    _tell(outcome, wanted, wishes, say)
+    return 1
+
+
+def _wanted(wishes: Wishes) -> Lineage:
+    with checked_out(tip_of(wishes.branch)) as root:
+        found = deployed(wishes.environment, root)
+    if found is None:
+        raise UserError(f"nothing is released to {wishes.environment} yet; `slipway release` or `slipway promote` does")
+    return found
+
+
+def _tell(outcome: Outcome, wanted: Lineage, wishes: Wishes, say: Say) -> None:
+    runs = f"{outcome.running.name} runs" if outcome.running else "nothing runs"
+    say(f"{wanted.name} was sent back: {outcome.rejected}; {runs}")
+    if outcome.running is None:
+        return
+    if wishes.revert:
+        proposal = propose_rollback(wishes.environment, outcome.running.digest, wishes.branch)
+        say(f"{proposal.title}: {push_now(proposal, wishes.branch)}")
+    else:
+        back = f"slipway rollback {wishes.environment} --to {outcome.running.name} --now"
+        say(f"git still says {wanted.name}: `{back}` has it say what runs; --retry tries again")
