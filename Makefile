@@ -89,7 +89,7 @@ image: ready ## Build the container image of the last run's model; ARGS="--base 
 image-test: ready ## Run that image as a cluster would, ask it, stop it under load, and look inside
 	@$(run) slipway image-test $(ARGS)
 
-release: ready ## Release HEAD: push its image, commit its digest; ARGS="--to oci:images/model" needs no registry
+release: ready ## Release HEAD: push its image, commit its digest; ARGS="--to oci:artifacts/images" needs no registry
 	@$(run) slipway release $${TO:+--to "$$TO"} $(ARGS)
 
 sign: ## Sign IMAGE@DIGEST, and its SBOM, with cosign: without a key, as the workflow that runs

@@ -26,7 +26,7 @@ from slipway.delivery.release.lineage import NOTHING, Lineage
 from slipway.delivery.release.mirror import mirror
 from slipway.delivery.release.overlay import KUSTOMIZATION, LINEAGE, OVERLAYS, deploy, deployed
 from slipway.delivery.release.promote import open_pull_request, propose_promotion, propose_rollback, push_now
-from slipway.delivery.release.registry import Registry, Stored, registry_of
+from slipway.delivery.release.registry import Registry, Stored, registry_of, registry_of_image
 from slipway.delivery.release.release import Released, release
 from slipway.delivery.release.trace import trace
 from slipway.delivery.release.verify import verify
@@ -489,13 +489,21 @@ def test_a_running_service_is_asked_what_it_is(three):
         (None, "ghcr.io/o/model", {}, Registry("ghcr.io/o/model")),
         (None, "model", {"GITHUB_REPOSITORY": "Owner/Name"}, Registry("ghcr.io/owner/name")),
         ("127.0.0.1:5000/model", "ghcr.io/o/model", {}, Registry("127.0.0.1:5000/model")),
-        ("oci:images/model", "model", {}, Registry("images/model", folder=True)),
+        ("oci:images/model", "model", {}, Registry(str(Path.cwd() / "images/model"), folder=True)),
     ],
 )
 def test_where_images_go_is_said_set_or_github_s(monkeypatch, to, name, variables, expected):
     for key, text in variables.items():
         monkeypatch.setenv(key, text)
     assert registry_of(to, name) == expected
+
+
+def test_a_folder_is_found_again_from_wherever_and_by_its_name_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = registry_of("oci:images/model", "model")
+    monkeypatch.chdir("/")
+    assert registry_of_image(made.name) == made
+    assert registry_of_image("ghcr.io/o/model") == Registry("ghcr.io/o/model")
 
 
 @pytest.mark.parametrize(("to", "name"), [(None, "model"), ("model", "ghcr.io/o/model"), (None, "o/model")])

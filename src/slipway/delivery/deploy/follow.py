@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 
 from slipway.delivery.deploy.machine import Machine, Outcome, Say, alone
+from slipway.delivery.deploy.state import load_state
 from slipway.delivery.release.branch import checked_out, fetch, tip_of
 from slipway.delivery.release.lineage import Lineage
 from slipway.delivery.release.overlay import deployed
@@ -78,7 +79,8 @@ def end(environment: str, port: int, say: Say) -> None:
     if not home.is_dir():
         raise UserError(f"{home}: nothing runs here")
     with alone(home):
-        Machine(home, port, say).stop()
+        known = load_state(home)
+        Machine(home, known.port if known else port, say).stop()
     say(f"{environment}: the gateway and its services have ended")
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from slipway.delivery.image.files import BENTO
 from slipway.delivery.release.lineage import Lineage
-from slipway.delivery.release.registry import Registry
+from slipway.delivery.release.registry import registry_of_image
 from slipway.errors import UserError
 
 REMOVED = ".wh."  # what the name of a file that a layer removes begins with
@@ -27,7 +27,7 @@ def unpack(lineage: Lineage, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     with TemporaryDirectory(prefix="slipway-") as scratch:
         image = Path(scratch) / "image"
-        registry_of_image(lineage).copy_to(lineage.version, lineage.digest, image)
+        registry_of_image(lineage.image).copy_to(lineage.version, lineage.digest, image)
         index = json.loads((image / "index.json").read_bytes())
         manifest = _blob(image, index["manifests"][0]["digest"])
         for layer in json.loads(manifest.read_bytes())["layers"]:
@@ -36,11 +36,6 @@ def unpack(lineage: Lineage, folder: Path) -> Path:
     if not (bento / "bento.yaml").is_file():
         raise UserError(f"{lineage.image}@{lineage.digest[:19]}: holds no Bento in /{BENTO}")
     return bento
-
-
-def registry_of_image(lineage: Lineage) -> Registry:
-    """Where a release's image is."""
-    return Registry(lineage.image, folder=lineage.image.startswith(("/", ".")) or Path(lineage.image).is_dir())
 
 
 def _blob(image: Path, digest: str) -> Path:

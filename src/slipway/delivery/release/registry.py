@@ -118,7 +118,7 @@ def registry_of(to: str | None, name: str) -> Registry:
         UserError: Nothing says where.
     """
     if to and to.startswith("oci:"):
-        return Registry(to.removeprefix("oci:"), folder=True)
+        return Registry(str(Path(to.removeprefix("oci:")).resolve()), folder=True)
     wanted = (to or name).removeprefix("docker://")
     host, _, rest = wanted.partition("/")
     if rest and ("." in host or ":" in host or host == "localhost"):
@@ -129,6 +129,11 @@ def registry_of(to: str | None, name: str) -> Registry:
     raise UserError(
         f"{wanted!r} names no registry; say --to REGISTRY/NAME or --to oci:FOLDER, or set image.name in params.yaml"
     )
+
+
+def registry_of_image(image: str) -> Registry:
+    """Where a released image is; a folder is known by its path from the root."""
+    return Registry(image, folder=image.startswith("/"))
 
 
 def _skopeo() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from slipway.delivery.git import do, last_line
 from slipway.delivery.github.api import GitHub
 from slipway.delivery.release.lineage import Lineage
-from slipway.delivery.release.registry import Registry
+from slipway.delivery.release.registry import registry_of_image
 from slipway.errors import UserError
 
 ISSUER = "https://token.actions.githubusercontent.com"  # who vouches for a workflow that signed without a key
@@ -31,9 +31,9 @@ def _stored(lineage: Lineage) -> Finding:
     what = "image"
     if shutil.which("skopeo") is None:
         return Finding(what, None, "not looked up, since skopeo is missing")
-    folder = lineage.image.startswith(("/", "."))
+    registry = registry_of_image(lineage.image)
     try:
-        found = Registry(lineage.image, folder).find(lineage.version if folder else lineage.digest)
+        found = registry.find(lineage.version if registry.folder else lineage.digest)
     except UserError as error:
         return Finding(what, None, f"not looked up: {error}")
     if found is None or found.digest != lineage.digest:
