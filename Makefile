@@ -153,13 +153,16 @@ ready: $(if $(filter .tools/%,$(uv)),$(own_uv))
 		if command -v git >/dev/null; then echo 'error: this folder is not a git repository; run: git init' >&2; \
 		else echo 'error: git is missing; install it' >&2; fi; exit 2; }
 
-# The marker is written last, so an interrupted installation is done over.
+# The marker is written last, so an interrupted installation is done over. A pip that can install for another Python
+# saves installing one.
 $(own_uv):
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "error:" \
 		"python3 must be 3.11 or newer and have venv (Debian: apt install python3-venv); this one is:" \
 		"$$(python3 --version 2>&1)" >&2; exit 2; }
 	@echo "installing uv $(UV_VERSION) into .tools/uv"
 	@rm -rf .tools/uv
-	@python3 -m venv .tools/uv
-	@.tools/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@if python3 -m pip help 2>/dev/null | grep -q -- --python; \
+		then python3 -m venv --without-pip .tools/uv && pip="python3 -m pip --python .tools/uv/bin/python"; \
+		else python3 -m venv .tools/uv && pip=.tools/uv/bin/pip; fi && \
+		$$pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
