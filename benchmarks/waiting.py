@@ -49,11 +49,10 @@ def loop(repeat: int) -> list[dict[str, Any]]:
 
 def fresh(repeat: int) -> list[dict[str, Any]]:
     """Measure from `git clone` to the end of the first `make repro`, with uv installed and without."""
-    found = []
-    for what, uv in (("uv installed", INSTALLED), ("uv bootstrapped", BOOTSTRAPPED)):
-        runs = []
-        for number in range(repeat + 1):  # the first warms the package cache
+    ways = {"uv installed": INSTALLED, "uv bootstrapped": BOOTSTRAPPED}
+    runs: dict[str, list[Usage]] = {what: [] for what in ways}
+    for number in range(repeat + 1):  # in turns, as disks get slower with all that is written; the first fill the cache
+        for what, uv in ways.items():
             with TemporaryDirectory(prefix="slipway-bench-") as folder:
-                runs.append(repro(Path(folder), uv, "repro" if number else "setup"))
-        found.append(record(f"fresh clone, {what}", runs[1:], limit=60))
-    return found
+                runs[what].append(repro(Path(folder), uv, "repro" if number else "setup"))
+    return [record(f"fresh clone, {what}", used[1:], limit=60) for what, used in runs.items()]
