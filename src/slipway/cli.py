@@ -417,7 +417,12 @@ def rollback(
 def deploy(
     environment: Annotated[str, typer.Argument(help="The environment whose release this machine is to run.")],
     *,
-    port: Annotated[int, typer.Option(help="Where callers ask; the two above are the slots'.", min=1)] = 8080,
+    to: Annotated[
+        Literal["compose", "processes"] | None,
+        typer.Option(help="Run containers, with their monitoring, or processes; compose where Docker Compose is."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address of this machine that callers ask.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Where callers ask; the three above are used, too.", min=1)] = 8080,
     branch: Annotated[str, typer.Option(help="The branch that says what runs where.")] = "main",
     patience: Annotated[float, typer.Option(help="Seconds that a release has to get ready.")] = 60,
     observe: Annotated[float, typer.Option(help="Seconds that a release is watched under traffic.")] = 30,
@@ -426,15 +431,20 @@ def deploy(
     revert: Annotated[
         bool, typer.Option("--revert", help="Have git say what runs, where a release was sent back.")
     ] = False,
+    monitoring: Annotated[
+        bool, typer.Option(help="With Compose: Prometheus, Alertmanager, Grafana and MLflow as well.")
+    ] = True,
     stop: Annotated[bool, typer.Option("--stop", help="End the gateway and the services.")] = False,
 ) -> None:
     """Have this machine run what git says, behind one address. Exits with 1 if the release was sent back."""
     from slipway.delivery.deploy.follow import Wishes, end, follow
 
     if stop:
-        end(environment, port, typer.echo)
+        end(environment, typer.echo)
         return
-    wishes = Wishes(environment, branch, port, patience, observe, watch, retry, revert)
+    wishes = Wishes(
+        environment, to, branch, host, port, patience, observe, watch, retry=retry, revert=revert, monitoring=monitoring
+    )
     raise typer.Exit(follow(wishes, typer.echo))
 
 

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from slipway.delivery.deploy.compose import compose, compose_command
+from slipway.delivery.deploy.host import Host, Ports
 from slipway.delivery.deploy.machine import Machine, Outcome, Say, alone
-from slipway.delivery.deploy.state import load_state
+from slipway.delivery.deploy.processes import processes
+from slipway.delivery.deploy.state import Kind, State, load_state
 from slipway.delivery.release.branch import checked_out, fetch, tip_of
 from slipway.delivery.release.lineage import Lineage
 from slipway.delivery.release.overlay import deployed
@@ -21,13 +24,16 @@ class Wishes:
     """How a machine is to be run; `slipway deploy --help` says what each of them does."""
 
     environment: str
+    to: Kind | None
     branch: str
+    host: str
     port: int
     patience: float
     observe: float
     watch: float
     retry: bool
     revert: bool
+    monitoring: bool = True
 
 
 def follow(wishes: Wishes, say: Say) -> int:
@@ -38,15 +44,16 @@ def follow(wishes: Wishes, say: Say) -> int:
     """
     home = HOME / wishes.environment
     with alone(home):
-        machine = Machine(home, wishes.port, say)
+        host = _host(home, wishes, load_state(home), say)
+        machine = Machine(home, host, wishes.port, say)
         if not wishes.watch:
-            return _once(machine, wishes, say)
+            return _once(machine, host, wishes, say)
         code, news, over = 0, _News(say), Event()
         signal.signal(signal.SIGINT, lambda *_: over.set())  # what has been begun is brought to its end
         while not over.is_set():
             news.turn()
             try:
-                code = _once(machine, wishes, news)
+                code = _once(machine, host, wishes, news)
             except UserError as error:  # such as an origin that is down: what runs runs on
                 news(f"warning: {error}")
             over.wait(wishes.watch)
@@ -69,39 +76,53 @@ class _News:
         self._last, self._now = self._now, set()
 
 
-def end(environment: str, port: int, say: Say) -> None:
+def end(environment: str, say: Say) -> None:
     """End what a machine runs.
 
     Raises:
-        UserError: Another such command is at work.
+        UserError: Nothing runs, or another such command is at work.
     """
     home = HOME / environment
-    if not home.is_dir():
+    known = load_state(home)
+    if known is None:
         raise UserError(f"{home}: nothing runs here")
     with alone(home):
-        known = load_state(home)
-        Machine(home, known.port if known else port, say).stop()
+        host = _made(known.kind, home, environment, "127.0.0.1", known.port, monitoring=True)
+        Machine(home, host, known.port, say).stop()
     say(f"{environment}: the gateway and its services have ended")
 
 
-def _once(machine: Machine, wishes: Wishes, say: Say) -> int:
+def _host(home: Path, wishes: Wishes, known: State | None, say: Say) -> Host:
+    kind = wishes.to or (known.kind if known and known.active else None)
+    if kind is None and compose_command() is None:
+        kind = "processes"
+        say("Docker Compose is not here, so the services are processes of this user (--to processes says the same)")
+    return _made(kind or "compose", home, wishes.environment, wishes.host, wishes.port, monitoring=wishes.monitoring)
+
+
+def _made(kind: Kind, home: Path, environment: str, host: str, port: int, *, monitoring: bool) -> Host:
+    if kind == "compose":
+        return compose(home, environment, host, Ports(port), monitoring=monitoring)
+    return processes(home, host, Ports(port))
+
+
+def _once(machine: Machine, host: Host, wishes: Wishes, say: Say) -> int:
     fetch()
-    wanted = _wanted(wishes)
+    with checked_out(tip_of(wishes.branch)) as root:
+        wanted = deployed(wishes.environment, root)
+        if wanted is None:
+            raise UserError(
+                f"nothing is released to {wishes.environment} yet; `slipway release` or `slipway promote` does"
+            )
+        host.prepare(root)
     outcome = machine.bring_to(wanted, patience=wishes.patience, observe=wishes.observe, retry=wishes.retry)
     if outcome.rejected is None:
-        address = f"http://127.0.0.1:{wishes.port}"
-        say(f"{wishes.environment} runs {wanted.name} ({wanted.version}) on {address}")
+        if problem := host.accompany():
+            say(f"warning: {problem}")
+        say(f"{wishes.environment} runs {wanted.name} ({wanted.version}) on http://{wishes.host}:{wishes.port}")
         return 0
     _tell(outcome, wanted, wishes, say)
     return 1
-
-
-def _wanted(wishes: Wishes) -> Lineage:
-    with checked_out(tip_of(wishes.branch)) as root:
-        found = deployed(wishes.environment, root)
-    if found is None:
-        raise UserError(f"nothing is released to {wishes.environment} yet; `slipway release` or `slipway promote` does")
-    return found
 
 
 def _tell(outcome: Outcome, wanted: Lineage, wishes: Wishes, say: Say) -> None:

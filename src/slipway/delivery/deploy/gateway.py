@@ -2,35 +2,29 @@
 
 import csv
 import io
-import os
-import re
-import shutil
-import signal
-import socket
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
+from http.client import HTTPException
 from pathlib import Path
 
-import psutil
-
+from slipway.delivery.asking import ask
 from slipway.delivery.deploy.state import Colour
-from slipway.delivery.git import do, last_line
 from slipway.errors import UserError
 from slipway.files import write_text
 
-CONFIG, PID = "gateway.cfg", "gateway.pid"
 PATIENCE = 10.0  # seconds until it answers
 
 # The slot that had the traffic before is a backup: should the other one crash, its requests go there at once, whether
 # anybody watches or not. A prediction changes nothing, so one that did not get through is asked for again, for which it
-# has to be here whole before it is passed on.
+# has to be here whole before it is passed on. Of a release that is being watched, an answer of 500 is not passed on
+# either: the other slot is asked, which then is no backup to HAProxy, but gets the least of the traffic.
 TEMPLATE = """\
 global
-    stats socket {socket} mode 600 level admin expose-fd listeners
     maxconn 4000
-    pidfile {pid}
-
+{own}
 defaults
     mode http
     timeout connect 2s
@@ -40,127 +34,130 @@ defaults
     option redispatch 1
     option http-buffer-request
     retries 10
-    retry-on conn-failure empty-response junk-response
+    retry-on conn-failure empty-response junk-response{retried}
 
 frontend model
-    bind {host}:{port}
+    bind {model}
     default_backend model
+
+frontend about
+    bind {about}
+    http-request return status 200 content-type text/plain string {mark} if {{ path /configuration }}
+{exporter}    stats enable
+    stats uri /slots
 
 backend model
     option httpchk GET /readyz
-    default-server check inter 500ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down
+    default-server check inter 500ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down {found}
 {servers}
 """
 
 
 @dataclass(frozen=True)
+class Place:
+    """What a configuration says of where the gateway is.
+
+    Attributes:
+        own: Lines of its own, for `global` and after it.
+        model: The address that callers ask.
+        about: The address that tells of the gateway itself.
+        servers: The slots' addresses.
+        found: How a server's name is looked up.
+        exporter: Whether it gives metrics to Prometheus, which not every build of HAProxy can.
+    """
+
+    own: str
+    model: str
+    about: str
+    servers: dict[Colour, str]
+    found: str = ""
+    exporter: bool = False
+
+
+@dataclass(frozen=True)
 class Counts:
-    """What the gateway has seen of a slot: whether its checks pass, all answers, and those with 5xx or none."""
+    """What the gateway has seen of a slot: whether its checks pass, and how many requests it left without an answer."""
 
     up: bool
-    answered: int
-    failed: int
+    unanswered: int
 
 
-class Gateway:
+class Gateway(ABC):
     """The gateway of a machine.
 
     Args:
-        home: The machine's folder.
-        port: Where callers ask; the slots listen on the two above it.
-        host: On which address.
+        config: The file for its configuration.
+        place: Where it is.
+        about: The port, on this machine, that tells of the gateway itself.
     """
 
-    def __init__(self, home: Path, port: int, host: str = "127.0.0.1") -> None:
-        self._home, self._port, self._host = home.resolve(), port, host
-        # A socket's path may have 107 characters, fewer than some folders have.
-        self._socket = Path(f"/tmp/slipway-{os.getuid()}-{port}.sock")  # noqa: S108  # mode 600, of this user
+    def __init__(self, config: Path, place: Place, about: int) -> None:
+        self._config, self._place, self._about = config, place, about
 
-    def port_of(self, colour: Colour) -> int:
-        """Where a slot listens."""
-        return self._port + {"blue": 1, "green": 2}[colour]
-
-    def give_to(self, active: Colour, backup: Colour | None) -> None:
+    def give_to(self, active: Colour, backup: Colour | None, *, watched: bool = False) -> None:
         """Have it run, with the traffic on a slot: new requests at once, while those in work are finished.
 
         Args:
             active: The slot.
             backup: The slot that gets the traffic where the first one fails.
+            watched: Whether the first one is still to show what it is worth.
 
         Raises:
             UserError: HAProxy is missing, or does not start.
         """
-        changed = self._configure(active, backup)
-        alive = self.is_alive()
-        if alive and not changed:
+        text, mark = self._configuration(active, backup, watched=watched)
+        if not self._config.exists() or self._config.read_text(encoding="utf-8") != text:
+            write_text(self._config, text)
+        if self._runs_with() == mark:
             return
-        haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if haproxy is None:
-            raise UserError("haproxy is missing; install it (Debian and Ubuntu: `apt install haproxy`)")
-        # The new process gets the sockets of the old one, which finishes what it has in work.
-        before = self._process() if alive else None
-        taking_over = ["-x", str(self._socket), "-sf", str(before)] if before else []
-        done = do([haproxy, "-D", "-f", str(self._home / CONFIG), *taking_over])
-        if done.returncode:
-            raise UserError(f"the gateway does not start: {last_line(done)}")
+        self._load()
         end = time.monotonic() + PATIENCE
-        while not self.is_alive() or self._process() == before:
+        while self._runs_with() != mark:
             if time.monotonic() > end:
-                raise UserError(f"the gateway does not answer on {self._socket}")
+                raise UserError(f"the gateway does not answer on port {self._about} of this machine")
             time.sleep(0.05)
 
     def counts(self, colour: Colour) -> Counts:
-        """What it has seen of a slot."""
-        rows = csv.DictReader(io.StringIO(self._say("show stat").removeprefix("# ")))
-        found = next(row for row in rows if row["pxname"] == "model" and row["svname"] == colour)
-        answered = sum(int(found[f"hrsp_{kind}xx"] or 0) for kind in "12345")
-        failed = int(found["hrsp_5xx"] or 0) + int(found["eresp"] or 0) + int(found["econ"] or 0)
-        return Counts(found["status"].startswith("UP"), answered, failed)
+        """What it has seen of a slot since it was last changed.
+
+        Raises:
+            OSError: It does not answer.
+        """
+        answer = ask(self._about, "GET", "/slots;csv", timeout=5)
+        rows = csv.DictReader(io.StringIO(str(answer.body).removeprefix("# ")))
+        found = next((row for row in rows if (row.get("pxname"), row.get("svname")) == ("model", colour)), None)
+        if found is None:
+            raise OSError(f"what answers on port {self._about} of this machine knows no {colour}")
+        return Counts(found["status"].startswith("UP"), int(found["eresp"] or 0) + int(found["econ"] or 0))
 
     def is_alive(self) -> bool:
         """Whether it answers."""
-        with suppress(OSError):
-            return "Pid:" in self._say("show info")
-        return False
+        return self._runs_with() is not None
 
+    @abstractmethod
     def stop(self) -> None:
         """End it, once the requests in work are done."""
-        path = self._home / PID
-        with suppress(OSError, ValueError, psutil.NoSuchProcess):
-            process = psutil.Process(int(path.read_text().split()[0]))
-            if process.name() == "haproxy":
-                process.send_signal(signal.SIGUSR1)
-                try:
-                    process.wait(PATIENCE)
-                except psutil.TimeoutExpired:
-                    process.kill()
-        path.unlink(missing_ok=True)
-        self._socket.unlink(missing_ok=True)
 
-    def _configure(self, active: Colour, backup: Colour | None) -> bool:
-        """Write its configuration; whether that is another one than before."""
-        slots = [(active, ""), *([(backup, " backup")] if backup else [])]
-        servers = "\n".join(f"    server {slot} 127.0.0.1:{self.port_of(slot)}{kind}" for slot, kind in slots)
-        names = {"host": self._host, "port": self._port, "socket": self._socket, "pid": self._home / PID}
-        path, text = self._home / CONFIG, TEMPLATE.format(**names, servers=servers)
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            return False
-        write_text(path, text)
-        return True
+    @abstractmethod
+    def _load(self) -> None:
+        """Start it, or have it take its configuration anew, without a request lost."""
 
-    def _process(self) -> int | None:
-        """The process that answers."""
-        with suppress(OSError):
-            found = re.search(r"^Pid: (\d+)$", self._say("show info"), re.MULTILINE)
-            return int(found[1]) if found else None
+    def _runs_with(self) -> str | None:
+        """The mark of the configuration that it runs with."""
+        with suppress(OSError, HTTPException):
+            answer = ask(self._about, "GET", "/configuration", timeout=2)
+            return str(answer.body) if answer.status == 200 else None
         return None
 
-    def _say(self, command: str) -> str:
-        with socket.socket(socket.AF_UNIX) as talking:
-            talking.settimeout(5)
-            talking.connect(str(self._socket))
-            talking.sendall(f"{command}\n".encode())
-            said = b""
-            while part := talking.recv(65_536):
-                said += part
-        return said.decode(errors="replace")
+    def _configuration(self, active: Colour, backup: Colour | None, *, watched: bool) -> tuple[str, str]:
+        place = self._place
+        slots = {active: "weight 256"} | ({backup: "weight 1" if watched else "backup"} if backup else {})
+        servers = "\n".join(f"    server {slot} {place.servers[slot]} {kind}" for slot, kind in slots.items())
+        exporter = "    http-request use-service prometheus-exporter if { path /metrics }\n" if place.exporter else ""
+        values = {
+            "own": place.own, "model": place.model, "about": place.about, "exporter": exporter, "found": place.found,
+            "servers": servers, "retried": " 500" if watched and backup else "",
+        }  # fmt: skip
+        # Not a number: asked for as JSON, it would come back as one.
+        mark = "c" + sha256(TEMPLATE.format(**values, mark="").encode()).hexdigest()[:15]
+        return TEMPLATE.format(**values, mark=mark), mark

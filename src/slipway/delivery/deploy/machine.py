@@ -3,15 +3,15 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
 from http.client import HTTPException
 from pathlib import Path
 
 from slipway.delivery.asking import Failed, ask
-from slipway.delivery.deploy.gateway import Gateway
-from slipway.delivery.deploy.slots import Slot, is_alive, stop
+from slipway.delivery.deploy.gateway import Counts
+from slipway.delivery.deploy.host import Host
 from slipway.delivery.deploy.state import OTHER, Colour, Running, State, load_state, save_state
 from slipway.delivery.release.lineage import Lineage
 from slipway.errors import UserError
@@ -20,7 +20,8 @@ PAUSE = 0.25  # seconds between looks at a release that is being watched
 ENOUGH = 20  # requests, before a share of them says something
 MOST_FAILED = 0.02  # of the requests
 MOST_FALLBACK = 0.01  # of the requests
-FALLBACK = re.compile(r"^slipway_fallback_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
+SERIES = re.compile(r"^(slipway_\w+_total)\{([^}]*)\} ([0-9.e+]+)$", re.MULTILINE)
+BROKEN = (Failed, OSError, HTTPException, LookupError, ValueError)  # what a release does that is sent back
 
 Say = Callable[[str], None]
 
@@ -33,23 +34,39 @@ class Outcome:
     rejected: str | None = None
 
 
+@dataclass(frozen=True)
+class _Told:
+    """Requests to a service, and those that it answered with 5xx, or by its fallback."""
+
+    requests: float
+    failed: float
+    fallback: float
+
+
 class Machine:
     """A machine that runs an environment.
 
     Args:
         home: Its folder, which keeps what it runs.
-        port: Where callers ask; the slots listen on the two above it.
+        host: Where its slots and its gateway are.
+        port: Where callers ask.
         say: Is told each step.
+
+    Raises:
+        UserError: It runs on another port, or as something else.
     """
 
-    def __init__(self, home: Path, port: int, say: Say) -> None:
+    def __init__(self, home: Path, host: Host, port: int, say: Say) -> None:
         self._home, self._say = home, say
         home.mkdir(parents=True, exist_ok=True)
-        self._state = load_state(home) or State(port=port)
-        if self._state.port != port and self._state.active:
-            raise UserError(f"{home} runs on port {self._state.port}; say --port {self._state.port}, or --stop first")
-        self._gateway = Gateway(home, port)
-        self._slots = {colour: Slot(home, colour, self._gateway.port_of(colour)) for colour in OTHER}
+        known = load_state(home)
+        if known and known.active and (known.port, known.kind) != (port, host.kind):
+            raise UserError(
+                f"{home} runs as {known.kind} on port {known.port}; say --to {known.kind} --port {known.port}, "
+                "or --stop first"
+            )
+        self._state = (known or State(port=port)).model_copy(update={"port": port, "kind": host.kind})
+        self._host, self._gateway, self._slots = host, host.gateway, host.slots
 
     def bring_to(self, lineage: Lineage, *, patience: float, observe: float, retry: bool = False) -> Outcome:
         """Run a release.
@@ -66,7 +83,12 @@ class Machine:
         Raises:
             UserError: The image cannot be had, or the gateway does not work.
         """
+        self._send_back_ended()
         active = self._heal(patience)
+        if active is not None and (problem := self._watch_on(active, observe)) is not None:
+            active = self._state.active
+            if self._state.rejected.get(lineage.digest) == problem:
+                return Outcome(self._running(), problem)
         if active is not None and self._state.slots[active].digest == lineage.digest:
             return Outcome(self._state.slots[active])
         if (why := self._state.rejected.get(lineage.digest)) and not retry:
@@ -84,23 +106,24 @@ class Machine:
             self._say(f"{lineage.name} is ready; golden rows: {self._slots[colour].prove(running)}")
             self._switch(colour)
             self._watch(colour, running, observe)
-        except (Failed, OSError, HTTPException, LookupError, ValueError) as problem:
-            return self._send_back(lineage, colour, running, active, f"{problem}")
+        except BROKEN as problem:
+            return self._send_back(running, colour, active, f"{problem}")
+        self._proved(colour)
         self._say(f"{lineage.name} runs")
         return Outcome(running)
 
     def stop(self) -> None:
         """End the gateway, then the services."""
         self._gateway.stop()
-        for running in self._state.slots.values():
-            stop(running)
-        self._state = self._state.model_copy(update={"active": None, "slots": {}})
-        save_state(self._home, self._state)
+        for colour, running in self._state.slots.items():
+            self._slots[colour].stop(running)
+        self._host.close()
+        self._update(active=None, slots={}, unproved=None)
 
     def _heal(self, patience: float) -> Colour | None:
         """Have the gateway and the active slot's service run, as after a crash; gives the active slot."""
         active = self._state.active
-        if active is not None and not is_alive(self._state.slots[active]):
+        if active is not None and not self._is_alive(active):
             self._say(f"{self._state.slots[active].name} has ended, and is started again")
             running = self._slots[active].again(self._state.slots[active])
             self._keep(active, running)
@@ -109,17 +132,51 @@ class Machine:
             except Failed as problem:
                 raise UserError(f"{running.name}, which ran, does not start again: {problem}") from None
         if active is not None:
-            other = OTHER[active]
-            beside = self._state.slots.get(other)
-            self._gateway.give_to(active, other if beside and is_alive(beside) else None)
+            self._give_to(active)
             self._until_up(active)
         return active
 
     def _switch(self, colour: Colour) -> None:
-        self._gateway.give_to(colour, self._state.active)
-        self._state = self._state.model_copy(update={"active": colour})
-        save_state(self._home, self._state)
+        self._gateway.give_to(colour, self._state.active, watched=True)
+        self._update(active=colour, unproved=self._state.slots[colour].digest)
         self._say(f"{colour} has the traffic")
+
+    def _is_alive(self, colour: Colour) -> bool:
+        running = self._state.slots.get(colour)
+        return running is not None and self._slots[colour].is_alive(running)
+
+    def _send_back_ended(self) -> None:
+        """Send back a release that ended before it was watched to the end, while the one before still runs."""
+        active = self._state.active
+        if active is None or self._state.slots[active].digest != self._state.unproved or self._is_alive(active):
+            return
+        if self._is_alive(OTHER[active]):
+            self._send_back(self._state.slots[active], active, OTHER[active], "it ended under traffic")
+
+    def _watch_on(self, colour: Colour, observe: float) -> str | None:
+        """Watch a release to the end that has the traffic since a command which was killed; why it was sent back."""
+        running = self._state.slots[colour]
+        if running.digest != self._state.unproved:
+            return None
+        self._say(f"{running.name} was not watched to the end, and is watched again")
+        other = OTHER[colour]
+        try:
+            self._watch(colour, running, observe)
+        except BROKEN as problem:
+            back = other if self._is_alive(other) else None
+            return self._send_back(running, colour, back, f"{problem}").rejected
+        self._proved(colour)
+        return None
+
+    def _proved(self, colour: Colour) -> None:
+        self._update(unproved=None)
+        self._give_to(colour)
+
+    def _give_to(self, colour: Colour) -> None:
+        """Give a slot the traffic, with the other one for help if that runs."""
+        other, running = OTHER[colour], self._state.slots[colour]
+        watched = running.digest == self._state.unproved
+        self._gateway.give_to(colour, other if self._is_alive(other) else None, watched=watched)
 
     def _until_up(self, colour: Colour) -> None:
         """Wait until the gateway has seen for itself that a slot is ready."""
@@ -133,37 +190,49 @@ class Machine:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(min(PAUSE, max(0.0, end - time.monotonic())))
-            counts = self._gateway.counts(colour)
-            answered, failed = counts.answered, counts.failed
-            if not is_alive(running):
+            if not self._slots[colour].is_alive(running):
                 raise Failed("it ended under traffic")
+            counts, told = self._counts(colour), self._told(colour)
+            requests, failed = told.requests + counts.unanswered, told.failed + counts.unanswered
+            if requests >= ENOUGH and failed > MOST_FAILED * requests:
+                raise Failed(f"{failed:g} of {requests:g} requests failed")
+            if requests >= ENOUGH and told.fallback > MOST_FALLBACK * requests:
+                raise Failed(f"{told.fallback:g} of {requests:g} answers were the fallback's")
             if not counts.up:
                 raise Failed("it is not ready any more")
-            if answered >= ENOUGH and failed > MOST_FAILED * answered:
-                raise Failed(f"{failed} of {answered} requests failed")
-            if answered >= ENOUGH and (fallback := self._fallback(colour)) > MOST_FALLBACK * answered:
-                raise Failed(f"{fallback:g} of {answered} answers were the fallback's")
 
-    def _fallback(self, colour: Colour) -> float:
+    def _counts(self, colour: Colour) -> Counts:
+        """What the gateway has seen of a slot; it is started again if it ended, which is no fault of the release."""
+        with suppress(OSError, HTTPException):
+            return self._gateway.counts(colour)
+        self._say("the gateway has ended, and is started again")
+        self._give_to(colour)
+        self._until_up(colour)
+        return self._gateway.counts(colour)
+
+    def _told(self, colour: Colour) -> "_Told":
+        """What a service has counted itself."""
         try:
             text = str(ask(self._slots[colour].port, "GET", "/metrics", timeout=5).body)
         except (OSError, HTTPException) as error:
             raise Failed(f"it does not answer: {type(error).__name__}") from None
-        return sum(float(found[1]) for found in FALLBACK.finditer(text))
+        series = [(name, labels, float(value)) for name, labels, value in SERIES.findall(text)]
+        asked = [each for each in series if each[0] == "slipway_requests_total" and 'path="/predict"' in each[1]]
+        return _Told(
+            requests=sum(value for *_, value in asked),
+            failed=sum(value for _, labels, value in asked if 'code="5' in labels),
+            fallback=sum(value for name, _, value in series if name == "slipway_fallback_total"),
+        )
 
-    def _send_back(
-        self, lineage: Lineage, colour: Colour, running: Running, active: Colour | None, why: str
-    ) -> Outcome:
-        if active is not None and self._state.active == colour:
-            self._gateway.give_to(active, None)
-            self._state = self._state.model_copy(update={"active": active})
-            self._say(f"{active} has the traffic again")
-        elif active is None:
+    def _send_back(self, running: Running, colour: Colour, back: Colour | None, why: str) -> Outcome:
+        if back is not None and self._state.active == colour:
+            self._gateway.give_to(back, None)
+            self._update(active=back)
+            self._say(f"{back} has the traffic again")
+        elif back is None:
             self._gateway.stop()
-            self._state = self._state.model_copy(update={"active": None})
-        rejected = {**self._state.rejected, lineage.digest: why}
-        self._state = self._state.model_copy(update={"rejected": rejected})
-        save_state(self._home, self._state)
+            self._update(active=None)
+        self._update(unproved=None, rejected={**self._state.rejected, running.digest: why})
         self._clear(colour, running)
         return Outcome(self._running(), why)
 
@@ -171,13 +240,14 @@ class Machine:
         return self._state.slots[self._state.active] if self._state.active else None
 
     def _keep(self, colour: Colour, running: Running) -> None:
-        self._state = self._state.model_copy(update={"slots": {**self._state.slots, colour: running}})
-        save_state(self._home, self._state)
+        self._update(slots={**self._state.slots, colour: running})
 
     def _clear(self, colour: Colour, running: Running) -> None:
-        stop(running)
-        slots = {name: each for name, each in self._state.slots.items() if name != colour}
-        self._state = self._state.model_copy(update={"slots": slots})
+        self._slots[colour].stop(running)
+        self._update(slots={name: each for name, each in self._state.slots.items() if name != colour})
+
+    def _update(self, **changed: object) -> None:
+        self._state = self._state.model_copy(update=changed)
         save_state(self._home, self._state)
 
 

@@ -1,78 +1,62 @@
-"""The two slots: each runs one release as a process that outlives the command which started it."""
+"""The two slots: each runs one release, which goes on running when the command that started it has ended."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
-import psutil
-
 from slipway.delivery.asking import Failed, ask, hold_golden
 from slipway.delivery.deploy.state import Colour, Running
-from slipway.delivery.deploy.unpack import unpack
 from slipway.delivery.release.lineage import Lineage
 from slipway.service.release import MODEL
 from slipway.signature import GOLDEN, load_signature
 
-GRACE = 35.0  # seconds, more than the service gives to requests in work
+GRACE = 35  # seconds, more than the service gives to requests in work
 LAST_WORDS = 300  # characters of a log that a message has
 
 
-class Slot:
+class Slot(ABC):
     """A slot: a folder and a port.
 
     Args:
         home: The machine's folder.
         colour: Which of the two.
-        port: Where its service listens, on loopback.
+        port: Where its service answers, on loopback.
     """
 
     def __init__(self, home: Path, colour: Colour, port: int) -> None:
         self.colour, self.port = colour, port
-        self._folder, self._log = home / colour, home / f"{colour}.log"
+        self._home, self._folder = home, home / colour
 
+    @abstractmethod
     def start(self, lineage: Lineage) -> Running:
-        """Unpack a release and start its service; what the slot ran before must have been stopped.
+        """Start a release; what the slot ran before must have been stopped.
 
         Raises:
             UserError: The image cannot be had.
         """
-        bento = unpack(lineage, self._folder).resolve()
-        return self._spawn(bento, lineage.name, lineage.digest, lineage.version)
 
+    @abstractmethod
     def again(self, running: Running) -> Running:
-        """Start the service of a release that is unpacked here once more, as after a restart of the machine."""
-        bento = next(self._folder.resolve().glob("**/bento.yaml")).parent
-        return self._spawn(bento, running.name, running.digest, running.version)
+        """Start once more what this slot ran, as after a restart of the machine."""
 
-    def _spawn(self, bento: Path, name: str, digest: str, version: str) -> Running:
-        source = bento / "src"
-        environment = {key: text for key, text in os.environ.items() if not key.startswith(("BENTOML_", "SLIPWAY_"))}
-        environment |= {
-            "PYTHONPATH": str(source),  # the release's own code, not the workspace's
-            "SLIPWAY_RELEASE": str(source / "release"),
-            "BENTOML_HOME": str((self._folder / "home").resolve()),
-            "BENTOML_DO_NOT_TRACK": "True",
-            "ORT_DISABLE_TELEMETRY": "1",
-        }
-        command = [sys.executable, "-m", "slipway.service.start", str(bento), "--host", "127.0.0.1"]
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603
-                [*command, "--port", str(self.port)],
-                cwd=source,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        began = psutil.Process(process.pid).create_time()
-        return Running(name=name, digest=digest, version=version, process=process.pid, began=began)
+    @abstractmethod
+    def is_alive(self, running: Running) -> bool:
+        """Whether that very process, or container without a restart since, runs."""
+
+    @abstractmethod
+    def stop(self, running: Running) -> None:
+        """Let the service finish what it has in work, and end it."""
+
+    @abstractmethod
+    def _log(self, running: Running) -> str:
+        """The end of what the service said."""
+
+    @abstractmethod
+    def _release(self, running: Running) -> Path:
+        """A folder with the release's model."""
 
     def wait(self, running: Running, seconds: float) -> None:
         """Wait until the service is ready.
@@ -82,10 +66,10 @@ class Slot:
         """
         end = time.monotonic() + seconds
         while not self.is_ready():
-            if not is_alive(running):
-                raise Failed(f"it ended: {self._last_words()}")
+            if not self.is_alive(running):
+                raise Failed(f"it ended: {self._last_words(running)}")
             if time.monotonic() > end:
-                raise Failed(f"it was not ready after {seconds:g} s: {self._last_words()}")
+                raise Failed(f"it was not ready after {seconds:g} s: {self._last_words(running)}")
             time.sleep(0.1)
 
     def is_ready(self) -> bool:
@@ -100,33 +84,10 @@ class Slot:
         Raises:
             Failed: They differ, or are another release's.
         """
-        release = next(self._folder.glob("**/src/release"))
-        golden = json.loads((release / MODEL / GOLDEN).read_bytes())
-        return hold_golden(self.port, load_signature(release / MODEL), golden, running.version)
+        model = self._release(running) / MODEL
+        golden = json.loads((model / GOLDEN).read_bytes())
+        return hold_golden(self.port, load_signature(model), golden, running.version)
 
-    def _last_words(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
-        said = [line for line in lines[-20:] if line.strip()]
+    def _last_words(self, running: Running) -> str:
+        said = [line for line in self._log(running).splitlines()[-20:] if line.strip()]
         return said[-1][-LAST_WORDS:] if said else "it said nothing"
-
-
-def is_alive(running: Running) -> bool:
-    """Whether that very process runs."""
-    try:
-        process = psutil.Process(running.process)
-        return process.create_time() == running.began and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def stop(running: Running) -> None:
-    """Let a service finish what it has in work, and end it."""
-    if not is_alive(running):
-        return
-    process = psutil.Process(running.process)
-    with suppress(psutil.NoSuchProcess):
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(GRACE)
-        except psutil.TimeoutExpired:
-            process.kill()

@@ -11,29 +11,45 @@ from slipway.files import write_text
 STATE = "state.json"
 
 Colour = Literal["blue", "green"]
+Kind = Literal["compose", "processes"]
 OTHER: dict[Colour, Colour] = {"blue": "green", "green": "blue"}
 
 
 class Running(BaseModel):
-    """What a slot runs: a release, as which process, begun when."""
+    """What a slot runs: a release, as which process or container, begun when.
+
+    Its beginning, as the system tells it, tells a process from a later one of the same number, and a container from
+    itself after a restart.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     digest: str
     version: str
-    process: int
-    began: float  # seconds since the epoch, which tell this process from a later one of the same number
+    process: int | str
+    began: float | str
 
 
 class State(BaseModel):
-    """`state.json`. `active` is the slot with the traffic; `rejected` says why a digest was sent back."""
+    """`state.json`.
+
+    Attributes:
+        port: Where callers ask.
+        kind: What the slots are.
+        active: The slot with the traffic.
+        slots: What the slots run.
+        unproved: The digest of the release that has the traffic and was not watched to the end yet.
+        rejected: Why a digest was sent back.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     port: int
+    kind: Kind = "processes"
     active: Colour | None = None
     slots: dict[Colour, Running] = {}
+    unproved: str | None = None
     rejected: dict[str, str] = {}
 
 

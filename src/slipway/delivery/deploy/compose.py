@@ -1,0 +1,278 @@
+"""A host with Docker Compose: the slots and the gateway are containers, and their monitoring runs beside them."""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from slipway.delivery.deploy.gateway import Gateway, Place
+from slipway.delivery.deploy.host import Host, Ports
+from slipway.delivery.deploy.slots import Slot
+from slipway.delivery.deploy.state import OTHER, Colour, Running
+from slipway.delivery.git import do, last_line
+from slipway.delivery.image.files import BENTO
+from slipway.delivery.release.lineage import Lineage
+from slipway.delivery.release.registry import registry_of_image
+from slipway.errors import UserError
+from slipway.files import console, write_text
+from slipway.settings import read_yaml
+
+FILES = Path("deploy/compose")
+RULES = Path("deploy/kubernetes/components/monitoring/rules.yaml")  # one source of alerts, for clusters and for this
+OWN = ("gateway", *OTHER)  # what is started one by one
+# Docker's own name server. A container that was started again may have another address.
+RESOLVERS = """
+resolvers docker
+    nameserver docker 127.0.0.11:53
+    resolve_retries 3
+    timeout resolve 1s
+    timeout retry 1s
+    hold valid 1s
+"""
+
+
+@cache
+def compose_command() -> tuple[str, ...] | None:
+    """How Docker Compose, version 2 or newer, is called here, if it is and the daemon answers."""
+    for command in (("docker", "compose"), ("docker-compose",)):
+        if shutil.which(command[0]) is None:
+            continue
+        told = do([*command, "version", "--short"]).stdout.strip()
+        if re.match(r"v?([2-9]|\d\d+)\.", told) and do([*command, "ls"]).returncode == 0:
+            return command
+    return None
+
+
+def compose(home: Path, environment: str, host: str, ports: Ports, *, monitoring: bool) -> Host:
+    """The host whose folder is `home`.
+
+    Args:
+        home: The folder.
+        environment: What it runs.
+        host: The address that callers ask.
+        ports: Of this machine.
+        monitoring: Whether Prometheus and so on run as well.
+
+    Raises:
+        UserError: Docker Compose is not here, or its daemon does not answer.
+    """
+    project = Project(home.resolve(), environment, host, ports)
+    slots = {colour: ContainerSlot(project, colour, ports.of(colour)) for colour in OTHER}
+    return ComposeHost(project, ComposeGateway(project, ports), slots, monitoring=monitoring)
+
+
+class Project:
+    """The containers of one environment, as Compose knows them.
+
+    Args:
+        home: The machine's folder.
+        environment: What it runs.
+        host: The address that callers ask.
+        ports: Of this machine.
+
+    Raises:
+        UserError: Docker Compose is not here, or its daemon does not answer.
+    """
+
+    def __init__(self, home: Path, environment: str, host: str, ports: Ports) -> None:
+        command = compose_command()
+        if command is None:
+            raise UserError(
+                "Docker Compose 2 is not here, or Docker's daemon does not answer; install docker and its compose "
+                "plugin, or say --to processes"
+            )
+        self.home, self.folder = home, home / "compose"
+        self._environment, self._command = environment, command
+        self._file = home / "compose.env"
+        fixed = {"ENVIRONMENT": environment, "HOST": host, "PORT": ports.callers, "ABOUT_PORT": ports.about}
+        of_slots = {f"{colour.upper()}_PORT": ports.of(colour) for colour in OTHER}
+        self._variables = {**self._read(), **{name: str(value) for name, value in {**fixed, **of_slots}.items()}}
+
+    def call(self, *words: str, problem: str) -> str:
+        """Run a command of Compose and give what it says.
+
+        Raises:
+            UserError: It failed.
+        """
+        where = ["--project-name", f"slipway-{self._environment}", "--project-directory", str(self.folder)]
+        files = [word for path in sorted(self.folder.glob("*.yaml")) for word in ("--file", str(path))]
+        # As variables of the process, too: there they win over what a shell happens to call PORT.
+        done = do([*self._command, *where, "--env-file", str(self._file), *files, *words], self._variables)
+        if done.returncode:
+            raise UserError(f"{problem}: {last_line(done)}")
+        return done.stdout
+
+    def set(self, name: str, value: str) -> None:
+        """Give a variable of the files its value, from now on."""
+        self._variables[name] = value
+        self.write()
+
+    def write(self) -> None:
+        """Write the variables where somebody who calls Compose by hand has them."""
+        write_text(self._file, "".join(f"{name}={value}\n" for name, value in sorted(self._variables.items())))
+
+    def get(self, name: str) -> str | None:
+        """The value of a variable."""
+        return self._variables.get(name)
+
+    def _read(self) -> dict[str, str]:
+        lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _docker(*words: str, problem: str) -> str:
+    done = do(["docker", *words])
+    if done.returncode:
+        raise UserError(f"{problem}: {last_line(done)}")
+    return done.stdout
+
+
+class ContainerSlot(Slot):
+    """A slot whose service is a container."""
+
+    def __init__(self, project: Project, colour: Colour, port: int) -> None:
+        super().__init__(project.home, colour, port)
+        self._project, self._image = project, f"{colour.upper()}_IMAGE"
+
+    def start(self, lineage: Lineage) -> Running:
+        """Get the image by its digest, and start it."""
+        with console().status(f"pulling {lineage.image}"):
+            self._project.set(self._image, _fetch(lineage))
+        return self._up(lineage.name, lineage.digest, lineage.version, "--force-recreate")
+
+    def again(self, running: Running) -> Running:
+        """Start the container once more, unless the engine has done so."""
+        return self._up(running.name, running.digest, running.version, "--no-recreate")
+
+    def is_alive(self, running: Running) -> bool:
+        """Whether the container runs, and has not been started anew since."""
+        done = do(["docker", "inspect", "--format", "{{.State.Running}} {{.State.StartedAt}}", str(running.process)])
+        return done.returncode == 0 and done.stdout.split() == ["true", str(running.began)]
+
+    def stop(self, running: Running) -> None:
+        """Let it finish, for as long as it may take, and remove it with its image, which the registry has."""
+        del running  # the container is the slot's
+        self._project.call("rm", "--stop", "--force", self.colour, problem=f"{self.colour} cannot be stopped")
+        if image := self._project.get(self._image):
+            do(["docker", "image", "rm", image])
+
+    def _up(self, name: str, digest: str, version: str, how: str) -> Running:
+        up = ["up", "--detach", "--no-deps", "--no-build", how, self.colour]
+        self._project.call(*up, problem=f"{name} does not start")
+        container = self._project.call("ps", "--all", "--quiet", self.colour, problem="no containers").strip()
+        began = _docker("inspect", "--format", "{{.State.StartedAt}}", container, problem=f"{name} is gone").strip()
+        return Running(name=name, digest=digest, version=version, process=container, began=began)
+
+    def _log(self, running: Running) -> str:
+        done = do(["docker", "logs", "--tail", "40", str(running.process)])
+        return f"{done.stdout}\n{done.stderr}"
+
+    def _release(self, running: Running) -> Path:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        source = f"{running.process}:/{BENTO}/src/release"
+        _docker("cp", source, str(self._folder), problem=f"{running.name} holds no release")
+        return self._folder / "release"
+
+
+class ComposeGateway(Gateway):
+    """HAProxy as a container, which keeps its address whatever becomes of its configuration."""
+
+    def __init__(self, project: Project, ports: Ports) -> None:
+        servers = {colour: f"{colour}:3000" for colour in OTHER}
+        found = "resolvers docker init-addr last,libc,none"
+        place = Place(RESOLVERS, ":8080", ":8404", servers, found, exporter=True)
+        super().__init__(project.home / "gateway/haproxy.cfg", place, ports.about)
+        self._project = project
+
+    def stop(self) -> None:
+        """End it, once the requests in work are done."""
+        self._project.call("rm", "--stop", "--force", "gateway", problem="the gateway cannot be stopped")
+
+    def _load(self) -> None:
+        self._config.chmod(0o644)  # HAProxy's container has a user of its own
+        problem = "the gateway does not start"
+        if self._project.call("ps", "--status", "running", "--quiet", "gateway", problem=problem).strip():
+            self._project.call("kill", "--signal", "SIGUSR2", "gateway", problem=problem)
+        else:
+            self._project.call("up", "--detach", "--no-deps", "gateway", problem=problem)
+
+
+class ComposeHost(Host):
+    """Containers of a project.
+
+    Args:
+        project: The project.
+        gateway: Its gateway.
+        slots: Its slots.
+        monitoring: Whether Prometheus and so on run as well.
+    """
+
+    def __init__(
+        self, project: Project, gateway: ComposeGateway, slots: Mapping[Colour, Slot], *, monitoring: bool
+    ) -> None:
+        super().__init__("compose", gateway, slots)
+        self._project, self._monitoring = project, monitoring
+
+    def prepare(self, root: Path) -> None:
+        """Have the files for Compose, and the alerts, as git has them.
+
+        Raises:
+            UserError: That tree has none.
+        """
+        if not (root / FILES / "compose.yaml").is_file():
+            raise UserError(f"{FILES}/compose.yaml: is not in that commit; --to processes does without")
+        alerts = json.dumps({"groups": read_yaml(root / RULES)["spec"]["groups"]}, indent=1)
+        mark = _mark(root / FILES, alerts)
+        folder = self._project.folder
+        if self._project.get("MARK") == mark and folder.is_dir():
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(root / FILES, folder)
+        write_text(self._project.home / "rules/rules.yaml", alerts)  # JSON is YAML
+        self._project.set("MARK", mark)  # containers with this label are made anew, as their files are
+
+    def accompany(self) -> str | None:
+        """Start what watches the model."""
+        if not self._monitoring:
+            return None
+        try:
+            others = self._project.call("config", "--services", problem="compose").split()
+            watching = sorted({*others} - {*OWN})
+            if watching:
+                self._project.call("up", "--detach", "--no-deps", *watching, problem="the monitoring does not run")
+        except UserError as problem:
+            return str(problem)
+        return None
+
+    def close(self) -> None:
+        """Remove what is left, but for volumes."""
+        self._project.call("down", "--remove-orphans", problem="the containers cannot be removed")
+
+
+def _fetch(lineage: Lineage) -> str:
+    """Have Docker get an image by its digest, and give the name that it knows it by."""
+    registry, problem = registry_of_image(lineage.image), f"{lineage.name} cannot be pulled"
+    if not registry.folder:
+        name = f"{lineage.image}@{lineage.digest}"
+        _docker("pull", "--quiet", name, problem=problem)
+        return name
+    name = f"slipway-deployed:{lineage.digest.removeprefix('sha256:')[:12]}"
+    with TemporaryDirectory(prefix="slipway-") as scratch:
+        image = Path(scratch) / "image"
+        registry.copy_to(lineage.version, lineage.digest, image)
+        done = do(["skopeo", "copy", "--quiet", f"oci:{image}:image", f"docker-daemon:{name}"])
+        if done.returncode:
+            raise UserError(f"{problem}: {last_line(done)}")
+    return name
+
+
+def _mark(folder: Path, alerts: str) -> str:
+    found = sha256(alerts.encode())
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(f"\0{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:16]

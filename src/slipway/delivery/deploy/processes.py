@@ -1,0 +1,144 @@
+"""A host without an engine for containers: services and gateway are processes of the user who deploys."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from slipway.delivery.deploy.gateway import PATIENCE, Gateway, Place
+from slipway.delivery.deploy.host import Host, Ports
+from slipway.delivery.deploy.slots import GRACE, Slot
+from slipway.delivery.deploy.state import OTHER, Running
+from slipway.delivery.deploy.unpack import unpack
+from slipway.delivery.git import do, last_line
+from slipway.delivery.release.lineage import Lineage
+from slipway.errors import UserError
+
+
+def processes(home: Path, host: str, ports: Ports) -> Host:
+    """The host whose folder is `home`.
+
+    Args:
+        home: The folder.
+        host: The address that callers ask.
+        ports: Of this machine.
+    """
+    slots = {colour: ProcessSlot(home, colour, ports.of(colour)) for colour in OTHER}
+    return Host("processes", ProcessGateway(home, host, ports), slots)
+
+
+class ProcessSlot(Slot):
+    """A slot whose service is a process, out of an image that was unpacked."""
+
+    def start(self, lineage: Lineage) -> Running:
+        """Unpack a release and start its service."""
+        bento = unpack(lineage, self._folder).resolve()
+        return self._spawn(bento, lineage.name, lineage.digest, lineage.version)
+
+    def again(self, running: Running) -> Running:
+        """Start the service of the release that is unpacked here."""
+        bento = next(self._folder.resolve().glob("**/bento.yaml")).parent
+        return self._spawn(bento, running.name, running.digest, running.version)
+
+    def is_alive(self, running: Running) -> bool:
+        """Whether that very process runs."""
+        try:
+            process = psutil.Process(int(running.process))
+            return process.create_time() == running.began and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def stop(self, running: Running) -> None:
+        """Let it finish, for as long as it may take."""
+        if not self.is_alive(running):
+            return
+        process = psutil.Process(int(running.process))
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(GRACE)
+            except psutil.TimeoutExpired:
+                process.kill()
+
+    @property
+    def _said(self) -> Path:
+        return self._home / f"{self.colour}.log"
+
+    def _log(self, running: Running) -> str:
+        del running  # the file is the slot's
+        return self._said.read_text(encoding="utf-8", errors="replace") if self._said.exists() else ""
+
+    def _release(self, running: Running) -> Path:
+        del running  # the folder is the slot's
+        return next(self._folder.glob("**/src/release"))
+
+    def _spawn(self, bento: Path, name: str, digest: str, version: str) -> Running:
+        source = bento / "src"
+        environment = {key: text for key, text in os.environ.items() if not key.startswith(("BENTOML_", "SLIPWAY_"))}
+        environment |= {
+            "PYTHONPATH": str(source),  # the release's own code, not the workspace's
+            "SLIPWAY_RELEASE": str(source / "release"),
+            "BENTOML_HOME": str((self._folder / "home").resolve()),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "ORT_DISABLE_TELEMETRY": "1",
+        }
+        command = [sys.executable, "-m", "slipway.service.start", str(bento), "--host", "127.0.0.1"]
+        with self._said.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603
+                [*command, "--port", str(self.port)],
+                cwd=source,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        began = psutil.Process(process.pid).create_time()
+        return Running(name=name, digest=digest, version=version, process=process.pid, began=began)
+
+
+class ProcessGateway(Gateway):
+    """HAProxy as a process."""
+
+    def __init__(self, home: Path, host: str, ports: Ports) -> None:
+        # A socket's path may have 107 characters, fewer than some folders have.
+        self._socket = Path(f"/tmp/slipway-{os.getuid()}-{ports.callers}.sock")  # noqa: S108  # mode 600, of this user
+        self._pid = home.resolve() / "gateway.pid"
+        own = f"    stats socket {self._socket} mode 600 level admin expose-fd listeners\n    pidfile {self._pid}\n"
+        servers = {colour: f"127.0.0.1:{ports.of(colour)}" for colour in OTHER}
+        place = Place(own, f"{host}:{ports.callers}", f"127.0.0.1:{ports.about}", servers)
+        super().__init__(home.resolve() / "gateway.cfg", place, ports.about)
+
+    def stop(self) -> None:
+        """End it, once the requests in work are done."""
+        if (process := self._process()) is not None:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGUSR1)
+                try:
+                    process.wait(PATIENCE)
+                except psutil.TimeoutExpired:
+                    process.kill()
+        self._pid.unlink(missing_ok=True)
+        self._socket.unlink(missing_ok=True)
+
+    def _load(self) -> None:
+        haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if haproxy is None:
+            raise UserError("haproxy is missing; install it (Debian and Ubuntu: `apt install haproxy`)")
+        # The new process gets the sockets of the old one, which finishes what it has in work.
+        before = self._process()
+        taking_over = ["-x", str(self._socket), "-sf", str(before.pid)] if before else []
+        done = do([haproxy, "-D", "-f", str(self._config), *taking_over])
+        if done.returncode:
+            raise UserError(f"the gateway does not start: {last_line(done)}")
+
+    def _process(self) -> psutil.Process | None:
+        with suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):
+            process = psutil.Process(int(self._pid.read_text(encoding="utf-8").split()[0]))
+            return process if process.name() == "haproxy" else None
+        return None

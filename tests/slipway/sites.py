@@ -1,0 +1,257 @@
+"""A project whose releases really serve, a machine that runs them, and requests that come all the time."""
+
+import http.client
+import io
+import json
+import os
+import shutil
+import socket
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import randint
+
+import pytest
+from images import need_skopeo, registry, tiny_image
+from test_container import why_not
+from test_release import Project
+
+from helpers import ROOT, git, made_once, slipway
+from slipway.delivery.deploy import follow as following
+from slipway.delivery.deploy.compose import FILES, RULES, compose_command
+from slipway.delivery.deploy.follow import Wishes, end, follow
+from slipway.delivery.deploy.state import Kind
+from slipway.delivery.image.bento import assemble, build_bento
+from slipway.delivery.image.build import OCI, OWN
+from slipway.delivery.image.engine import find_engine
+from slipway.delivery.release.promote import propose_promotion, push_now
+from slipway.delivery.release.registry import Registry, Stored
+from slipway.delivery.release.release import release
+from slipway.delivery.ship import ship
+from slipway.service.release import example, load_golden
+from slipway.signature import load_signature
+
+__all__ = ["registry"]  # a fixture
+GATEWAY = """\
+FROM {base}
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends haproxy
+USER haproxy
+"""
+MODEL = """\
+FROM {image}
+USER 0
+RUN rm -rf /app/bento
+COPY bento /app/bento
+RUN chmod -R a+rX /app/bento
+USER 10001:10001
+LABEL org.opencontainers.image.revision={commit} slipway.verdict=pass
+"""
+
+
+@pytest.fixture(scope="session")
+def bento(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Bento of the demo's model."""
+
+    def make(folder: Path) -> None:
+        root, before = folder / "project", Path.cwd()
+        shutil.copytree(ran, root, symlinks=True)
+        os.chdir(root)
+        try:
+            ship()
+            assemble(Path("artifacts/release"), folder / "context")
+            made = build_bento(folder / "context", "model-service", "1", "2026-01-01T00:00:00+00:00")
+        finally:
+            os.chdir(before)
+        shutil.copytree(root / made, folder / "bento")
+
+    return made_once(tmp_path_factory, "bento", make) / "bento"
+
+
+@pytest.fixture(scope="session")
+def images(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """An image of the demo's model, and one of HAProxy."""
+    if reason := why_not():
+        pytest.skip(f"no image is built here: {reason}")
+    if compose_command() is None:
+        pytest.skip("Docker Compose 2 is not here")
+    engine = find_engine("docker", runs=True)
+
+    def make(folder: Path) -> None:
+        shutil.copytree(ran, folder / "project", symlinks=True)
+        done = slipway(folder / "project", "image")
+        assert done.returncode == 0, done.stderr
+        engine.call("tag", _built(folder), f"slipway-site:{_own(folder)}", problem="tag")
+        base = os.environ.get("SLIPWAY_IMAGE_BASE", "debian:bookworm-slim")
+        (folder / "gateway").mkdir()
+        (folder / "gateway/Dockerfile").write_text(GATEWAY.format(base=base))
+        build = ["build", "--quiet", "--network", "host", "--tag", f"slipway-gateway:{_own(folder)}"]
+        engine.call(*build, str(folder / "gateway"), problem="the gateway's image cannot be built")
+
+    folder = made_once(tmp_path_factory, "site", make)
+    return f"slipway-site:{_own(folder)}", f"slipway-gateway:{_own(folder)}"
+
+
+def _built(folder: Path) -> str:
+    return str(json.loads((folder / "project/artifacts/image.json").read_text())["image"])
+
+
+def _own(folder: Path) -> str:
+    return f"{folder.parent.name}".lower()
+
+
+class Site:
+    """A project whose releases have images that really serve, and a machine that runs them as processes."""
+
+    kind: Kind = "processes"
+
+    def __init__(self, folder: Path, bento: Path) -> None:
+        self.project, self.folder, self._bento = Project(folder), folder, bento
+        self.port, self.said = self._free(), list[str]()
+
+    @staticmethod
+    def _free() -> int:
+        """A port with three free ones above it, below those that the kernel gives to who asks."""
+        return next(
+            port for port in iter(lambda: randint(20_000, 32_000), 0) if all(_is_free(port + k) for k in range(4))
+        )
+
+    def merge(self, spoil: Callable[[Path], None] = lambda _: None) -> tuple[Registry, Stored]:
+        """Merge a change, and give the image of it."""
+        commit = self.project.merge("a change")
+        own = self.folder / "content" / "app/bento"
+        shutil.rmtree(self.folder / "content", ignore_errors=True)
+        shutil.copytree(self._bento, own)
+        about = own / "src/release/release.json"
+        content = json.loads(about.read_text()) | {"version": commit[:12], "commit": commit, "dirty": False}
+        about.write_text(json.dumps(content))
+        spoil(own / "src")
+        return self._stored(commit)
+
+    def release(self, spoil: Callable[[Path], None] = lambda _: None) -> str:
+        """Merge, release and promote; the digest."""
+        registry, stored = self.merge(spoil)
+        release(registry, stored)
+        push_now(propose_promotion("staging", "production", "main"), "main")
+        return stored.digest
+
+    def _stored(self, commit: str) -> tuple[Registry, Stored]:
+        layer = io.BytesIO()
+        with tarfile.open(fileobj=layer, mode="w") as tar:
+            tar.add(self.folder / "content/app", "app")
+        labels = {f"{OCI}.revision": commit, f"{OWN}.verdict": "pass"}
+        folder = self.folder / "images"
+        digest = tiny_image(folder, commit[:12], labels, layer=layer.getvalue())
+        return Registry(str(folder), folder=True), Stored(digest, labels)
+
+    def deploy(self, environment: str = "production", **wished: object) -> int:
+        self.said.clear()
+        return follow(self.wishes(environment, **wished), self.said.append)
+
+    def wishes(self, environment: str = "production", **wished: object) -> Wishes:
+        usual: dict[str, object] = {"patience": 60, "observe": 1.0, "watch": 0, "retry": False, "revert": False}
+        fixed = {"environment": environment, "to": self.kind, "branch": "main", "host": "127.0.0.1", "port": self.port}
+        return Wishes(**{"monitoring": False, **usual, **fixed, **wished})  # type: ignore[arg-type]
+
+    def ask(self) -> str:
+        """The version that answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("POST", "/predict", self.request, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.status == 200
+        found = json.loads(answer.read())
+        assert found["fallback"] is None
+        return str(found["model_version"])
+
+    @property
+    def request(self) -> bytes:
+        model = self._bento / "src/release/model"
+        return json.dumps([example(load_signature(model), load_golden(model))]).encode()
+
+    def version(self, name: str) -> str:
+        return git(self.project.origin, "rev-parse", f"{name}^{{commit}}~1").strip()[:12]
+
+    def close(self) -> None:
+        for home in following.HOME.glob("*/state.json"):
+            end(home.parent.name, print)
+
+
+class ContainerSite(Site):
+    """The same with containers, out of a registry."""
+
+    kind: Kind = "compose"
+
+    def __init__(self, folder: Path, bento: Path, registry: str, images: tuple[str, str]) -> None:
+        super().__init__(folder, bento)
+        self._registry, self._images, self._made = Registry(f"{registry}/owner/model"), images, list[str]()
+        shutil.copytree(ROOT / FILES, self.project.work / FILES)
+        (self.project.work / RULES).parent.mkdir(parents=True)
+        shutil.copy(ROOT / RULES, self.project.work / RULES)
+        self.project.merge("files for Compose")
+
+    def _stored(self, commit: str) -> tuple[Registry, Stored]:
+        engine, context = find_engine("docker", runs=True), self.folder / "content/app"
+        (context / "Dockerfile").write_text(MODEL.format(image=self._images[0], commit=commit))
+        name = f"slipway-site-{self.port}:{commit[:12]}"
+        engine.call("build", "--quiet", "--tag", name, str(context), problem="the image cannot be built")
+        digest = self._registry.push(engine, name, commit[:12])
+        engine.quietly("image", "rm", name)
+        return self._registry, Stored(digest, {f"{OCI}.revision": commit, f"{OWN}.verdict": "pass"})
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture
+def site(
+    request: pytest.FixtureRequest, bento: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    """A site of processes, or of containers where the test asks for it by `containers`."""
+    need_skopeo()
+    if getattr(request, "param", None) == "compose":
+        images = request.getfixturevalue("images")
+        monkeypatch.setenv("GATEWAY_IMAGE", images[1])
+        made: Site = ContainerSite(tmp_path, bento, request.getfixturevalue("registry"), images)
+    elif shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin") is None:
+        pytest.skip("haproxy is not installed")
+    else:
+        made = Site(tmp_path, bento)
+    monkeypatch.chdir(made.project.work)
+    yield made
+    made.close()
+
+
+class Load:
+    """What became of requests that came all the time."""
+
+    def __init__(self) -> None:
+        self.versions: list[str] = []
+        self.lost: list[str] = []
+
+
+@contextmanager
+def load(site: Site, threads: int = 4) -> Iterator[Load]:
+    """Ask all the time, over connections of its own."""
+    found, over = Load(), threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                found.versions.append(site.ask())
+            except Exception as error:  # whatever it is, the request is lost
+                found.lost.append(f"{type(error).__name__}: {error}")
+            time.sleep(0.005)
+
+    askers = [threading.Thread(target=ask) for _ in range(threads)]
+    for each in askers:
+        each.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        for each in askers:
+            each.join()
