@@ -110,6 +110,7 @@ class Site:
     def __init__(self, folder: Path, bento: Path) -> None:
         self.project, self.folder, self._bento = Project(folder), folder, bento
         self.port, self.said = self._free(), list[str]()
+        self.project.merge("leave alone what a machine keeps", **{".gitignore": ".deploy/\n"})
 
     @staticmethod
     def _free() -> int:
@@ -185,7 +186,7 @@ class ContainerSite(Site):
 
     def __init__(self, folder: Path, bento: Path, registry: str, images: tuple[str, str]) -> None:
         super().__init__(folder, bento)
-        self._registry, self._images, self._made = Registry(f"{registry}/owner/model"), images, list[str]()
+        self.registry, self._images = Registry(f"{registry}/owner/model"), images
         shutil.copytree(ROOT / FILES, self.project.work / FILES)
         (self.project.work / RULES).parent.mkdir(parents=True)
         shutil.copy(ROOT / RULES, self.project.work / RULES)
@@ -196,9 +197,9 @@ class ContainerSite(Site):
         (context / "Dockerfile").write_text(MODEL.format(image=self._images[0], commit=commit))
         name = f"slipway-site-{self.port}:{commit[:12]}"
         engine.call("build", "--quiet", "--tag", name, str(context), problem="the image cannot be built")
-        digest = self._registry.push(engine, name, commit[:12])
+        digest = self.registry.push(engine, name, commit[:12])
         engine.quietly("image", "rm", name)
-        return self._registry, Stored(digest, {f"{OCI}.revision": commit, f"{OWN}.verdict": "pass"})
+        return self.registry, Stored(digest, {f"{OCI}.revision": commit, f"{OWN}.verdict": "pass"})
 
 
 def _is_free(port: int) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sites import bento, images, load, registry, site
+from images import cut_after
+from sites import Site, bento, images, load, registry, site
 
 from helpers import git, slipway
 from slipway.delivery.deploy import follow as following
 from slipway.delivery.deploy.state import load_state
+from slipway.delivery.release.registry import Registry
 from slipway.errors import UserError
 
 __all__ = ["bento", "images", "registry", "site"]  # fixtures
@@ -154,6 +157,104 @@ def test_a_service_or_a_gateway_that_was_killed_is_brought_back(site):
     assert site.ask() == site.version("model-v1")
 
 
+def switched(site: Site, seconds: str) -> "subprocess.Popen[str]":
+    """A command that is watching the release which has just got the traffic."""
+    command = [sys.executable, "-u", "-m", "slipway", "deploy", "production", "--to", site.kind, "--no-monitoring"]
+    watching = subprocess.Popen(
+        [*command, "--port", str(site.port), "--observe", seconds], stdout=subprocess.PIPE, text=True
+    )
+    assert watching.stdout is not None
+    assert any("has the traffic" in line for line in iter(watching.stdout.readline, ""))
+    return watching
+
+
+@pytest.mark.parametrize(("spoil", "code"), [(None, 0), (fails, 1), (crashes, 1)])
+def test_a_release_that_was_watched_when_the_command_was_killed_is_watched_on(site, spoil, code):
+    site.release()
+    site.deploy()
+    site.release(*([spoil] if spoil else []))
+    with load(site) as found:
+        with switched(site, "60") as watching:
+            watching.kill()
+        if spoil is crashes:
+            time.sleep(15)  # it ends while nobody watches
+        assert site.deploy(observe=2.0 if spoil is None else 40) == code
+    assert found.lost == []
+    state = load_state(following.HOME / "production")
+    assert state is not None
+    assert state.unproved is None
+    assert len(state.rejected) == code
+    assert spoil is crashes or any("is watched again" in line for line in site.said)
+    assert site.ask() == site.version("model-v1" if code else "model-v2")
+
+
+def test_a_gateway_that_ends_is_no_fault_of_the_release_that_is_watched(site):
+    site.release()
+    site.deploy()
+    site.release()
+    with switched(site, "4") as watching:
+        psutil.Process(int((following.HOME / "production/gateway.pid").read_text().split()[0])).kill()
+        said, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 0
+    assert "the gateway has ended, and is started again" in said
+    assert site.ask() == site.version("model-v2")
+
+
+@pytest.mark.parametrize("site", ["compose"], indirect=True)
+def test_containers_that_are_killed_come_back_by_themselves_and_a_registry_that_is_gone_stops_nothing(site, registry):
+    site.release()
+    site.deploy()
+    site.release()
+    assert site.deploy() == 0
+    state = load_state(following.HOME / "production")
+    assert state is not None
+    assert state.active is not None
+    with load(site) as found:
+        kill(str(state.slots[state.active].process))
+        time.sleep(2)
+    assert found.lost == []  # the slot of before helps out
+    kill(docker("ps", "--quiet", "--filter", "label=com.docker.compose.service=gateway"))
+    for _ in range(100):
+        try:
+            assert site.ask() == site.version("model-v2")
+        except OSError:
+            time.sleep(0.1)
+        else:
+            break
+    assert site.deploy() == 0
+    with cut_after(registry, 10**12) as gate:
+        site.registry = Registry(f"{gate.address}/owner/model")
+        site.release()
+    with pytest.raises(UserError, match=r"model-v3 cannot be pulled: .*connection refused"):
+        site.deploy()
+    assert site.ask() == site.version("model-v2")
+
+
+def docker(*words: str) -> str:
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def kill(container: str) -> None:
+    """Kill a container's process, which is no `docker kill`: that is taken for the wish that it stays down."""
+    os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
+
+
+def test_a_full_disk_is_said_and_what_runs_runs_on(site):
+    site.release()
+    site.deploy()
+    site.release()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))
+    try:
+        with pytest.raises((UserError, OSError), match=r"cannot be pulled|too large"):
+            site.deploy()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert site.ask() == site.version("model-v1")
+    assert site.deploy() == 0
+    assert site.ask() == site.version("model-v2")
+
+
 def test_a_machine_follows_the_branch_and_an_origin_that_is_gone_stops_nothing(site):
     site.release()
     command = [
@@ -191,6 +292,6 @@ def test_nothing_to_run_and_an_image_that_is_gone_are_one_line(site):
     with pytest.raises(UserError, match="nothing is released to production yet"):
         site.deploy()
     site.release()
-    shutil.rmtree(site.images)
+    shutil.rmtree(site.folder / "images")
     with pytest.raises(UserError, match=r"does not have sha256:.*, which git names"):
         site.deploy()

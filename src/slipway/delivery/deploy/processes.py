@@ -131,7 +131,7 @@ class ProcessGateway(Gateway):
         if haproxy is None:
             raise UserError("haproxy is missing; install it (Debian and Ubuntu: `apt install haproxy`)")
         # The new process gets the sockets of the old one, which finishes what it has in work.
-        before = self._process()
+        before = self._process() if self.is_alive() else None
         taking_over = ["-x", str(self._socket), "-sf", str(before.pid)] if before else []
         done = do([haproxy, "-D", "-f", str(self._config), *taking_over])
         if done.returncode:
