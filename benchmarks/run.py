@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import delivering
 import judging
 import serving
 import tables
@@ -28,6 +29,7 @@ PARTS = {
     "prepare": "prepare against a bare Polars copy of the same table",
     "scale": "every stage on a large table",
     "review": "the verdict on the demo and on a long holdout, and its bootstrap against a loop over scikit-learn",
+    "delivery": "from a merge to what runs, and back from a bad release, with 200 requests a second all the time",
     "serving": "the service under load, beside other servers of the same model",
 }
 COLUMNS = (  # header, what it shows, how
@@ -117,6 +119,7 @@ def main() -> None:
         "prepare": lambda: tables.prepare(given.repeat, given.rows or tables.SIZES, given.out),
         "review": lambda: judging.review(given.repeat, given.rows or (10**6,), given.out),
         "scale": lambda: tables.scale(given.rows or (10**6,), given.out),
+        "delivery": delivering.delivery,
         "serving": lambda: serving.serving(
             given.repeat,
             given.rows or serving.SIZES,
