@@ -186,7 +186,7 @@ class ComposeGateway(Gateway):
         servers = {colour: f"{colour}:3000" for colour in OTHER}
         found = "resolvers docker init-addr last,libc,none"
         place = Place(RESOLVERS, ":8080", ":8404", servers, found, exporter=True)
-        super().__init__(project.home / "gateway/haproxy.cfg", place, ports.about)
+        super().__init__(project.home, project.home / "gateway/haproxy.cfg", place, ports.about)
         self._project = project
 
     def stop(self) -> None:

@@ -1,4 +1,8 @@
-"""The gateway: HAProxy, which has the one address that callers know and gives the traffic to one of the two slots."""
+"""The gateway: HAProxy, which has the one address that callers know and gives the traffic to one of the two slots.
+
+Its configuration knows every way to share the traffic, and a variable of its process says which one is taken. So a
+change takes no other process, and no connection that a caller keeps is cut.
+"""
 
 import csv
 import io
@@ -7,23 +11,32 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from secrets import token_hex
+from typing import Literal
 
 from slipway.delivery.asking import ask
-from slipway.delivery.deploy.state import Colour
+from slipway.delivery.deploy.state import OTHER, Colour
 from slipway.errors import UserError
 from slipway.files import write_text
 
 PATIENCE = 10.0  # seconds until it answers
+TOKEN = "gateway.token"  # noqa: S105 the file of it
 
-# The slot that had the traffic before is a backup: should the other one crash, its requests go there at once, whether
-# anybody watches or not. A prediction changes nothing, so one that did not get through is asked for again, for which it
-# has to be here whole before it is passed on. Of a release that is being watched, an answer of 500 is not passed on
-# either: the other slot is asked, which then is no backup to HAProxy, but gets the least of the traffic.
+# How much the other slot takes part. Alone: not at all. Helped: as a backup, to which requests go at once should the
+# first one crash, whether anybody watches or not. Watched: the first one is still to show what it is worth, and what it
+# answers with 500 is not passed on, but the other one is asked, which for that must be no backup; so it has the least
+# of the traffic.
+Share = Literal["alone", "helped", "watched"]
+OTHERS: dict[Share, str | None] = {"alone": None, "helped": "backup", "watched": "weight 1"}
+
+# A prediction changes nothing, so one that did not get through is asked for again, for which it has to be here whole
+# before it is passed on.
 TEMPLATE = """\
 global
     maxconn 4000
+    set-var proc.share str({chosen})
 {own}
 defaults
     mode http
@@ -34,21 +47,29 @@ defaults
     option redispatch 1
     option http-buffer-request
     retries 10
-    retry-on conn-failure empty-response junk-response{retried}
 
 frontend model
     bind {model}
-    default_backend model
+    use_backend %[var(proc.share)]
 
 frontend about
     bind {about}
-    http-request return status 200 content-type text/plain string {mark} if {{ path /configuration }}
+    acl owner req.hdr(x-owner) -m str {token}
+{shares}
+    http-request return status 204 if owner {{ path_beg /share/ }}
+    http-request return status 200 content-type text/plain lf-string "{mark} %[var(proc.share)]" if {{ path /share }}
 {exporter}    stats enable
     stats uri /slots
 
-backend model
+{backends}
+"""
+SHARE = "    http-request set-var(proc.share) str({name}) if owner {{ path /share/{name} }}"
+BACKEND = """\
+backend {name}
+    retry-on conn-failure empty-response junk-response{retried}
     option httpchk GET /readyz
-    default-server check inter 500ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down {found}
+    default-server check inter 1s fastinter 200ms downinter 200ms fall 2 rise 1 observe layer4 error-limit 1 \
+on-error mark-down {found}
 {servers}
 """
 
@@ -74,65 +95,61 @@ class Place:
     exporter: bool = False
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What the gateway has seen of a slot: whether its checks pass, and how many requests it left without an answer."""
-
-    up: bool
-    unanswered: int
-
-
 class Gateway(ABC):
     """The gateway of a machine.
 
     Args:
+        home: The machine's folder.
         config: The file for its configuration.
         place: Where it is.
         about: The port, on this machine, that tells of the gateway itself.
     """
 
-    def __init__(self, config: Path, place: Place, about: int) -> None:
-        self._config, self._place, self._about = config, place, about
+    def __init__(self, home: Path, config: Path, place: Place, about: int) -> None:
+        self._home, self._config, self._place, self._about = home, config, place, about
 
-    def give_to(self, active: Colour, backup: Colour | None, *, watched: bool = False) -> None:
+    def give_to(self, active: Colour, share: Share) -> None:
         """Have it run, with the traffic on a slot: new requests at once, while those in work are finished.
-
-        Args:
-            active: The slot.
-            backup: The slot that gets the traffic where the first one fails.
-            watched: Whether the first one is still to show what it is worth.
 
         Raises:
             UserError: HAProxy is missing, or does not start.
         """
-        text, mark = self._configuration(active, backup, watched=watched)
+        name = f"{active}-{share}"
+        text, mark = self._configuration(name)
         if not self._config.exists() or self._config.read_text(encoding="utf-8") != text:
-            write_text(self._config, text)
-        if self._runs_with() == mark:
-            return
-        self._load()
+            write_text(self._config, text)  # should it be started again, it goes on where it was
+        wanted = [mark, name]
+        running = self._share()
+        if running and running[0] == mark:
+            self._choose(name)
+        else:
+            self._load()
         end = time.monotonic() + PATIENCE
-        while self._runs_with() != mark:
+        while self._share() != wanted:
             if time.monotonic() > end:
                 raise UserError(f"the gateway does not answer on port {self._about} of this machine")
             time.sleep(0.05)
 
-    def counts(self, colour: Colour) -> Counts:
-        """What it has seen of a slot since it was last changed.
+    def is_up(self, colour: Colour, share: Share) -> bool:
+        """Whether it finds a slot ready.
 
         Raises:
             OSError: It does not answer.
         """
-        answer = ask(self._about, "GET", "/slots;csv", timeout=5)
-        rows = csv.DictReader(io.StringIO(str(answer.body).removeprefix("# ")))
-        found = next((row for row in rows if (row.get("pxname"), row.get("svname")) == ("model", colour)), None)
-        if found is None:
-            raise OSError(f"what answers on port {self._about} of this machine knows no {colour}")
-        return Counts(found["status"].startswith("UP"), int(found["eresp"] or 0) + int(found["econ"] or 0))
+        return self._row(colour, share)["status"].startswith("UP")
+
+    def unanswered(self, colour: Colour, share: Share) -> int:
+        """How many requests to a slot got no answer since the gateway was started.
+
+        Raises:
+            OSError: It does not answer.
+        """
+        row = self._row(colour, share)
+        return int(row["eresp"] or 0) + int(row["econ"] or 0)
 
     def is_alive(self) -> bool:
         """Whether it answers."""
-        return self._runs_with() is not None
+        return self._share() is not None
 
     @abstractmethod
     def stop(self) -> None:
@@ -142,22 +159,48 @@ class Gateway(ABC):
     def _load(self) -> None:
         """Start it, or have it take its configuration anew, without a request lost."""
 
-    def _runs_with(self) -> str | None:
-        """The mark of the configuration that it runs with."""
+    def _row(self, colour: Colour, share: Share) -> dict[str, str]:
+        answer = ask(self._about, "GET", "/slots;csv", timeout=5)
+        rows = csv.DictReader(io.StringIO(str(answer.body).removeprefix("# ")))
+        for row in rows:
+            if (row.get("pxname"), row.get("svname")) == (f"{colour}-{share}", colour):
+                return row
+        raise OSError(f"what answers on port {self._about} of this machine knows no {colour}-{share}")
+
+    def _share(self) -> list[str] | None:
+        """The mark of the configuration that it runs with, and who has the traffic."""
         with suppress(OSError, HTTPException):
-            answer = ask(self._about, "GET", "/configuration", timeout=2)
-            return str(answer.body) if answer.status == 200 else None
+            answer = ask(self._about, "GET", "/share", timeout=2)
+            return str(answer.body).split() if answer.status == 200 else None
         return None
 
-    def _configuration(self, active: Colour, backup: Colour | None, *, watched: bool) -> tuple[str, str]:
-        place = self._place
-        slots = {active: "weight 256"} | ({backup: "weight 1" if watched else "backup"} if backup else {})
-        servers = "\n".join(f"    server {slot} {place.servers[slot]} {kind}" for slot, kind in slots.items())
+    def _choose(self, name: str) -> None:
+        with suppress(OSError, HTTPException):  # then it is not what is wanted, which is seen
+            connection = HTTPConnection("127.0.0.1", self._about, timeout=5)
+            connection.request("PUT", f"/share/{name}", headers={"X-Owner": self._token()})
+            connection.getresponse().read()
+            connection.close()
+
+    def _token(self) -> str:
+        """What tells the owner of the gateway from others on this machine."""
+        path = self._home / TOKEN
+        if not path.exists():
+            write_text(path, token_hex(16))  # into a folder that is its owner's alone, as the configuration is
+        return path.read_text(encoding="utf-8")
+
+    def _configuration(self, chosen: str) -> tuple[str, str]:
+        place, names = self._place, {f"{colour}-{share}": (colour, share) for colour in OTHER for share in OTHERS}
         exporter = "    http-request use-service prometheus-exporter if { path /metrics }\n" if place.exporter else ""
         values = {
-            "own": place.own, "model": place.model, "about": place.about, "exporter": exporter, "found": place.found,
-            "servers": servers, "retried": " 500" if watched and backup else "",
+            "own": place.own, "model": place.model, "about": place.about, "exporter": exporter, "token": self._token(),
+            "shares": "\n".join(SHARE.format(name=name) for name in names),
+            "backends": "\n".join(self._backend(name, *slots) for name, slots in names.items()),
         }  # fmt: skip
-        # Not a number: asked for as JSON, it would come back as one.
-        mark = "c" + sha256(TEMPLATE.format(**values, mark="").encode()).hexdigest()[:15]
-        return TEMPLATE.format(**values, mark=mark), mark
+        mark = sha256(TEMPLATE.format(**values, mark="", chosen="").encode()).hexdigest()[:16]
+        return TEMPLATE.format(**values, mark=mark, chosen=chosen), mark
+
+    def _backend(self, name: str, colour: Colour, share: Share) -> str:
+        slots = {colour: "weight 256"} | ({OTHER[colour]: other} if (other := OTHERS[share]) else {})
+        servers = "\n".join(f"    server {slot} {self._place.servers[slot]} {kind}" for slot, kind in slots.items())
+        retried = " 500" if share == "watched" else ""
+        return BACKEND.format(name=name, retried=retried, found=self._place.found, servers=servers)

@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from slipway.delivery.asking import Failed, ask
-from slipway.delivery.deploy.gateway import Counts
+from slipway.delivery.deploy.gateway import Share
 from slipway.delivery.deploy.host import Host
 from slipway.delivery.deploy.state import OTHER, Colour, Running, State, load_state, save_state
 from slipway.delivery.release.lineage import Lineage
@@ -32,6 +32,14 @@ class Outcome:
 
     running: Running | None
     rejected: str | None = None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Whether a slot is ready, and how many requests to it got no answer."""
+
+    up: bool
+    unanswered: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ class Machine:
         colour: Colour = OTHER[active] if active else "blue"
         if (left := self._state.slots.get(colour)) is not None:
             if active is not None:
-                self._gateway.give_to(active, None)
+                self._gateway.give_to(active, "alone")
             self._clear(colour, left)
         self._say(f"{lineage.name} starts in {colour}")
         running = self._slots[colour].start(lineage)
@@ -133,11 +141,13 @@ class Machine:
                 raise UserError(f"{running.name}, which ran, does not start again: {problem}") from None
         if active is not None:
             self._give_to(active)
-            self._until_up(active)
+            self._until_up(active, self._share(active))
         return active
 
     def _switch(self, colour: Colour) -> None:
-        self._gateway.give_to(colour, self._state.active, watched=True)
+        if self._gateway.is_alive():
+            self._until_up(colour, "watched")
+        self._gateway.give_to(colour, "watched")
         self._update(active=colour, unproved=self._state.slots[colour].digest)
         self._say(f"{colour} has the traffic")
 
@@ -174,41 +184,50 @@ class Machine:
 
     def _give_to(self, colour: Colour) -> None:
         """Give a slot the traffic, with the other one for help if that runs."""
-        other, running = OTHER[colour], self._state.slots[colour]
-        watched = running.digest == self._state.unproved
-        self._gateway.give_to(colour, other if self._is_alive(other) else None, watched=watched)
+        self._gateway.give_to(colour, self._share(colour))
 
-    def _until_up(self, colour: Colour) -> None:
+    def _share(self, colour: Colour) -> Share:
+        if self._state.slots[colour].digest == self._state.unproved:
+            return "watched"
+        return "helped" if self._is_alive(OTHER[colour]) else "alone"
+
+    def _until_up(self, colour: Colour, share: Share) -> None:
         """Wait until the gateway has seen for itself that a slot is ready."""
         end = time.monotonic() + 10
-        while not self._gateway.counts(colour).up:
+        while not self._gateway.is_up(colour, share):
             if time.monotonic() > end:
                 raise UserError(f"the gateway does not reach {colour}")
             time.sleep(0.1)
 
     def _watch(self, colour: Colour, running: Running, seconds: float) -> None:
-        end = time.monotonic() + seconds
+        end, before = time.monotonic() + seconds, self._seen(colour).unanswered
         while time.monotonic() < end:
             time.sleep(min(PAUSE, max(0.0, end - time.monotonic())))
             if not self._slots[colour].is_alive(running):
                 raise Failed("it ended under traffic")
-            counts, told = self._counts(colour), self._told(colour)
-            requests, failed = told.requests + counts.unanswered, told.failed + counts.unanswered
+            seen, told = self._seen(colour), self._told(colour)
+            before = min(before, seen.unanswered)  # of a gateway that was started again
+            requests = told.requests + seen.unanswered - before
+            failed = told.failed + seen.unanswered - before
             if requests >= ENOUGH and failed > MOST_FAILED * requests:
                 raise Failed(f"{failed:g} of {requests:g} requests failed")
             if requests >= ENOUGH and told.fallback > MOST_FALLBACK * requests:
                 raise Failed(f"{told.fallback:g} of {requests:g} answers were the fallback's")
-            if not counts.up:
+            if not seen.up:
                 raise Failed("it is not ready any more")
 
-    def _counts(self, colour: Colour) -> Counts:
-        """What the gateway has seen of a slot; it is started again if it ended, which is no fault of the release."""
+    def _seen(self, colour: Colour) -> "_Seen":
+        """What the gateway sees of a slot; it is started again if it ended, which is no fault of the release."""
+
+        def look() -> _Seen:
+            return _Seen(self._gateway.is_up(colour, "watched"), self._gateway.unanswered(colour, "watched"))
+
         with suppress(OSError, HTTPException):
-            return self._gateway.counts(colour)
+            return look()
         self._say("the gateway has ended, and is started again")
         self._give_to(colour)
-        self._until_up(colour)
-        return self._gateway.counts(colour)
+        self._until_up(colour, "watched")
+        return look()
 
     def _told(self, colour: Colour) -> "_Told":
         """What a service has counted itself."""
@@ -226,7 +245,7 @@ class Machine:
 
     def _send_back(self, running: Running, colour: Colour, back: Colour | None, why: str) -> Outcome:
         if back is not None and self._state.active == colour:
-            self._gateway.give_to(back, None)
+            self._gateway.give_to(back, "alone")
             self._update(active=back)
             self._say(f"{back} has the traffic again")
         elif back is None:
@@ -259,6 +278,7 @@ def alone(home: Path) -> Iterator[None]:
         UserError: One is at work there.
     """
     home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o700)  # who reads the gateway's configuration could change who has the traffic
     with (home / "lock").open("w") as file:
         try:
             flock(file, LOCK_EX | LOCK_NB)

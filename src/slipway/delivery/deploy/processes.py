@@ -112,7 +112,7 @@ class ProcessGateway(Gateway):
         own = f"    stats socket {self._socket} mode 600 level admin expose-fd listeners\n    pidfile {self._pid}\n"
         servers = {colour: f"127.0.0.1:{ports.of(colour)}" for colour in OTHER}
         place = Place(own, f"{host}:{ports.callers}", f"127.0.0.1:{ports.about}", servers)
-        super().__init__(home.resolve() / "gateway.cfg", place, ports.about)
+        super().__init__(home, home.resolve() / "gateway.cfg", place, ports.about)
 
     def stop(self) -> None:
         """End it, once the requests in work are done."""
