@@ -21,6 +21,7 @@ import requests
 from examples import diabetes
 from manifests import dumped, objects
 from releases import churned, make_release, with_settings
+from ruamel.yaml import YAML
 from servers import Server, free_port, serving, until
 
 from helpers import ROOT
@@ -35,7 +36,7 @@ OF = {"green": "canary", "blue": "stable", "violet": "other"}
 ROW = {"age (years)": 40, "visits": 3, "city": "Lima", "postcode": "P001", "member": True}
 ROW |= {"joined": "2020-05-01T00:00:00", "country": "XX"}
 # A request of five rows: in two an age is missing, in one it is out of range, in one the city is unknown.
-GOOD = [ROW, ROW | {"age (years)": None}, ROW | {"age (years)": None, "city": "Paris"}, ROW | {"age (years)": 119}, ROW]
+GOOD = [ROW, ROW | {"age (years)": None}, ROW | {"age (years)": None, "city": "Paris"}, ROW | {"age (years)": 130}, ROW]
 BAD = [ROW | {"visits": "many"}]
 # How many requests of each kind, in the order in which they are sent. What Prometheus sees of a counter is how it grows
 # from the first time on, so that each is first asked a fourth of that, before Prometheus starts.
@@ -86,6 +87,7 @@ class Record:
     firing: list[Sample] = field(default_factory=list)
     inhibited: dict[str, str] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
+    healthy: dict[str, bool] = field(default_factory=dict)
 
     @staticmethod
     def of(file: Path) -> "Record":
@@ -98,6 +100,21 @@ class Record:
 def where(name: str) -> str | None:
     """The path of a tool."""
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+def services() -> dict[str, Any]:
+    """The services of monitoring.yaml."""
+    found: dict[str, Any] = YAML(typ="safe").load(COMPOSE / "monitoring.yaml")["services"]
+    return found
+
+
+def is_healthy(name: str, url: str, port: int) -> bool:
+    """What the check of a service's health makes of one that is elsewhere than at its port."""
+    tool, *words = (
+        word.replace(f"http://127.0.0.1:{port}", url) for word in services()[name]["healthcheck"]["test"][1:]
+    )
+    tool = sys.executable if tool == "python" else str(where(tool))
+    return subprocess.run([tool, *words], capture_output=True, check=False, timeout=30).returncode == 0
 
 
 def cluster_groups() -> list[dict[str, Any]]:
@@ -114,7 +131,7 @@ def gateway_groups() -> list[dict[str, Any]]:
 
 
 def configure(folder: Path, addresses: dict[str, str], alertmanager: str) -> Path:
-    """Lay out what deploy/compose/monitoring.yaml mounts, with other addresses; the path of Prometheus's configuration."""
+    """Lay out what Compose mounts, with other addresses; gives the path of Prometheus's configuration."""
     home = folder / NAMESPACE
     shutil.copytree(MONITORING, home)
     (folder / "rules").mkdir()
@@ -278,6 +295,11 @@ def _observe(
     record.rules = {rule["name"]: rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]}
     found = prometheus.get("targets")["activeTargets"]
     record.targets = {each["labels"].get("pod", each["labels"]["job"]): each["health"] for each in found}
+    checks = {"prometheus": 9090, "alertmanager": 9093}
+    record.healthy = {name: is_healthy(name, urls[name], port) for name, port in checks.items()}
+    record.healthy |= {
+        f"{name} elsewhere": is_healthy(name, servers["blue"].url, port) for name, port in checks.items()
+    }
     _break(servers["green"], urls["gateway"])
     _alerts(prometheus, urls["alertmanager"], record)
     return record
@@ -308,7 +330,9 @@ def _alerts(prometheus: Prometheus, alertmanager: str, record: Record) -> None:
         for name in among
     ]
     assert requests.post(f"{alertmanager}/api/v2/alerts", json=told, timeout=10).ok
-    wait_for(lambda: len([each for each in listed() if each["labels"]["namespace"] in names]) == len(told), "three more")
+    wait_for(
+        lambda: len([each for each in listed() if each["labels"]["namespace"] in names]) == len(told), "three more"
+    )
     record.inhibited = {
         f"{each['labels']['alertname']} {each['labels']['namespace']}": each["status"]["state"]
         for each in listed()

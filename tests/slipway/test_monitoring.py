@@ -1,8 +1,11 @@
 """What watches a model: every query that is shipped finds what was really sent, and an alert reaches Alertmanager."""
 
 import json
+import os
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
@@ -10,9 +13,10 @@ from typing import Any
 
 import observed
 import pytest
+import requests
 from manifests import ARGUMENT, Object, dumped, objects
 from observed import COMPOSE, MONITORING, NAMESPACE, SENT, Record, Sample, parts, where
-from ruamel.yaml import YAML
+from servers import Server, free_port, until
 from test_manifests import checked
 
 from helpers import ROOT, made_once
@@ -66,7 +70,9 @@ def alerts() -> dict[str, str]:
 
 def analyses() -> dict[str, str]:
     """The queries of the analyses, their arguments filled in."""
-    templates = [each for name in ("health", "against-stable") for each in objects((ANALYSES / f"{name}.yaml").read_text())]
+    templates = [
+        each for name in ("health", "against-stable") for each in objects((ANALYSES / f"{name}.yaml").read_text())
+    ]
     found = {
         f"analysis {metric['name']}": ARGUMENT.sub(
             lambda match: ARGUMENTS[match[1]], metric["provider"]["prometheus"]["query"]
@@ -126,7 +132,9 @@ SCRAPED, NAMES, PROXIES = "up", 'group by (__name__) ({__name__!=""})', 'group b
 @pytest.fixture(scope="session")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
     need("prometheus", "haproxy", "prometheus-alertmanager")
-    asked = {SCRAPED, NAMES, PROXIES} | queries(shipped()).union(*(queries(changed(*names)) for names in RENAMED.values()))
+    asked = {SCRAPED, NAMES, PROXIES} | queries(shipped()).union(
+        *(queries(changed(*names)) for names in RENAMED.values())
+    )
 
     def make(folder: Path) -> None:
         observed.observe(folder, asked).write(folder / "record.json")
@@ -244,7 +252,11 @@ def test_panels_show_what_was_sent(record):
     assert by(record, "panel Fallback and breaker, B", "pod") == {"blue": 0, "green": 1, "violet": 0}
     values = {f"{each['feature']} {each['kind']}": value for each, value in of(record, "panel Unusual values, A")}
     assert values == pytest.approx(
-        {"age (years) missing": MISSING / ROWS, "age (years) out_of_range": MISSING / 2 / ROWS, "city unknown": MISSING / 2 / ROWS},
+        {
+            "age (years) missing": MISSING / ROWS,
+            "age (years) out_of_range": MISSING / 2 / ROWS,
+            "city unknown": MISSING / 2 / ROWS,
+        },
         rel=0.08,
     )
     assert sum(by(record, "panel Answers, A", "class").values()) == pytest.approx(1)
@@ -278,6 +290,51 @@ def test_a_namespace_without_its_model_says_so_once(record):
     }
 
 
+@pytest.mark.slow
+def test_the_checks_of_health_tell_who_is_well(record):
+    assert record.healthy == {
+        "prometheus": True,
+        "alertmanager": True,
+        "prometheus elsewhere": False,
+        "alertmanager elsewhere": False,
+    }
+
+
+@pytest.mark.slow
+def test_mlflow_starts_keeps_what_it_is_given_and_answers_no_other_name(tmp_path):
+    service, url = observed.services()["mlflow"], f"http://127.0.0.1:{free_port()}"
+    places = {
+        "0.0.0.0": "127.0.0.1",  # noqa: S104  # what is put in its place
+        "--port=5000": f"--port={url.rpartition(':')[2]}",
+        "/mlflow/": f"{tmp_path}/",
+    }
+    command = [sys.executable, "-m", *service["command"]]
+    for old, new in places.items():
+        assert any(old in word for word in command)
+        command = [word.replace(old, new) for word in command]
+    log = tmp_path / "log"
+    assert not observed.is_healthy("mlflow", url, 5000)
+    with log.open("wb") as out:
+        environment = os.environ | service["environment"] | {"HOME": str(tmp_path)}
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, cwd=tmp_path, env=environment, start_new_session=True
+        )
+    try:
+        until(Server(url, process, log), "/health", 90)
+        assert observed.is_healthy("mlflow", url, 5000)
+        run = requests.post(f"{url}/api/2.0/mlflow/runs/create", json={"experiment_id": "0"}, timeout=30).json()
+        place = run["run"]["info"]["artifact_uri"].partition(":/")[2]
+        kept = f"{url}/api/2.0/mlflow-artifacts/artifacts/{place}/a.txt"
+        assert requests.put(kept, b"an artifact", timeout=30).ok
+        assert (tmp_path / f"artifacts/{place}/a.txt").read_text() == "an artifact"
+        assert (tmp_path / "mlflow.db").stat().st_size > 0
+        assert requests.get(kept, headers={"Host": "elsewhere.example:5000"}, timeout=30).status_code == 403
+        assert requests.get(kept, headers={"Host": "mlflow:5000"}, timeout=30).text == "an artifact"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
 # Alerts of the gateway, tried on series
 
 
@@ -286,7 +343,10 @@ HERE = {"namespace": NAMESPACE}
 
 
 def slots(active: str, standby: str) -> list[tuple[str, str]]:
-    return [(f"haproxy_backend_{kind}_servers{{{SERVER}}}", values) for kind, values in (("active", active), ("backup", standby))]
+    return [
+        (f"haproxy_backend_{kind}_servers{{{SERVER}}}", values)
+        for kind, values in (("active", active), ("backup", standby))
+    ]
 
 
 def answered(**codes: float) -> list[tuple[str, str]]:
@@ -354,7 +414,7 @@ def test_prometheus_takes_its_configuration(tmp_path):
     config = observed.configure(tmp_path, dict.fromkeys(("blue", "green", "violet", "gateway"), "a:1"), "b:1")
     done = run("promtool", "check", "config", config)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("SUCCESS") >= 3, done.stdout  # noqa: PLR2004  # itself and both files of rules
+    assert done.stdout.count("SUCCESS") >= 3, done.stdout  # itself and both files of rules
     observed.replace(config.parent / "gateway-rules.yaml", "sum by (namespace) (", "sum by namespace (")
     assert run("promtool", "check", "config", config).returncode != 0
 
@@ -380,10 +440,9 @@ def dashboard_faults(content: Any) -> list[str]:
     """What Grafana would show wrongly, or not at all."""
     (source,) = objects((MONITORING / "grafana/provisioning/datasources/prometheus.yaml").read_text())
     known = {each["uid"] for each in source["datasources"]}
-    found, all_panels = [], content["panels"]
-    for text in re.findall(r'"uid": "([^"]*)"', json.dumps([all_panels, content["templating"], content["annotations"]])):
-        if text not in known:
-            found.append(f"no data source is {text}")
+    all_panels = content["panels"]
+    asking = json.dumps([all_panels, content["templating"], content["annotations"]])
+    found = [f"no data source is {uid}" for uid in re.findall(r'"uid": "([^"]*)"', asking) if uid not in known]
     ids = [panel["id"] for panel in all_panels]
     if len({*ids}) < len(ids):
         found.append("an id is there twice")
@@ -392,7 +451,7 @@ def dashboard_faults(content: Any) -> list[str]:
             found.append(f"{one_panel['title']} and {other['title']} overlap")
     for panel in all_panels:
         place, title = panel["gridPos"], panel["title"]
-        if place["x"] + place["w"] > 24:  # noqa: PLR2004  # what Grafana's grid has
+        if place["x"] + place["w"] > 24:  # what Grafana's grid has
             found.append(f"{title} goes beyond the edge")
         refs = [target["refId"] for target in panel["targets"]]
         if len({*refs}) < len(refs):
@@ -428,7 +487,11 @@ def test_the_dashboard_is_sound():
         ('"x": 16, "y": 22, "w": 8', '"x": 16, "y": 22, "w": 9', "Requests by slot goes beyond the edge"),
         ('"refId": "B"', '"refId": "A"', "has a query twice"),
         ('"legendFormat": "{{pod}}"', '"legendFormat": ""', "Requests by slot has no legend"),
-        ('slipway_prediction_log_requests_total{namespace=\\"$namespace\\"}', "slipway_prediction_log_requests_total", "is of every"),
+        (
+            'slipway_prediction_log_requests_total{namespace=\\"$namespace\\"}',
+            "slipway_prediction_log_requests_total",
+            "is of every",
+        ),
     ],
 )
 def test_a_fault_of_the_dashboard_is_found(old, new, message):
@@ -436,10 +499,6 @@ def test_a_fault_of_the_dashboard_is_found(old, new, message):
     assert old in text
     found = dashboard_faults(json.loads(text.replace(old, new)))
     assert message in "\n".join(found)
-
-
-def compose() -> Any:
-    return YAML(typ="safe").load(COMPOSE / "monitoring.yaml")
 
 
 def service_faults(service: Object) -> list[str]:
@@ -462,7 +521,7 @@ def service_faults(service: Object) -> list[str]:
 
 @pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana", "mlflow"])
 def test_a_service_gets_no_more_than_it_needs(name):
-    assert service_faults(compose()["services"][name]) == []
+    assert service_faults(observed.services()[name]) == []
 
 
 @pytest.mark.parametrize(
@@ -479,13 +538,13 @@ def test_a_service_gets_no_more_than_it_needs(name):
     ],
 )
 def test_a_service_with_more_than_it_needs_is_found(change, fault):
-    assert service_faults(compose()["services"]["prometheus"] | change) == [fault]
+    assert service_faults(observed.services()["prometheus"] | change) == [fault]
 
 
 def test_mlflow_is_the_version_that_training_uses():
     locked = re.search(r'name = "mlflow"\nversion = "([^"]+)"', (ROOT / "uv.lock").read_text())
     assert locked
-    assert compose()["services"]["mlflow"]["image"].endswith(f":v{locked[1]}}}")
+    assert observed.services()["mlflow"]["image"].endswith(f":v{locked[1]}}}")
 
 
 def test_compose_takes_the_file(tmp_path):
