@@ -165,6 +165,7 @@ def test_only_the_series_of_the_service_and_of_the_gateway_are_kept(record):
 @pytest.mark.slow
 def test_prometheus_evaluates_every_rule(record):
     assert {f"alert {name}" for name in record.rules} == {*alerts()}
+    assert not re.search("error expanding template|<no value>", json.dumps(record.rules))
     faulty = {name: rule.get("lastError") for name, rule in record.rules.items() if rule["health"] != "ok"}
     assert faulty == {}
 
@@ -265,6 +266,7 @@ def test_panels_show_what_was_sent(record):
     assert by(record, "panel Slots at the gateway, A", "server") == {"blue": 1, "green": 1}
     assert {*by(record, "panel Answers at the gateway, A", "code")} == {"2xx", "4xx", "5xx"}
     assert {labels["version"] for labels, _ in of(record, "annotation Deployments")} == {"1", "2"}
+    assert one(record, "panel Alerts, A") == 1  # the gateway's; no other is for long enough
 
 
 def of(record: Record, name: str) -> list[Sample]:
