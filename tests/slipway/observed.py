@@ -5,7 +5,6 @@ Everything is started, asked, looked at and ended in one go; what was found is a
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -19,20 +18,13 @@ from typing import Any
 
 import requests
 from examples import diabetes
-from manifests import dumped, objects
+from monitoring import configure, is_healthy, where
 from releases import churned, make_release, with_settings
-from ruamel.yaml import YAML
 from servers import Server, free_port, serving, until
 
-from helpers import ROOT
 from slipway.service.release import MODEL, RELEASE, example, load_golden
 from slipway.signature import load_signature
 
-COMPOSE = ROOT / "deploy/compose"
-MONITORING = COMPOSE / "monitoring"
-NAMESPACE = "production"
-HASH = "rollouts_pod_template_hash"  # which the PodMonitor adds
-OF = {"green": "canary", "blue": "stable", "violet": "other"}
 ROW = {"age (years)": 40, "visits": 3, "city": "Lima", "postcode": "P001", "member": True}
 ROW |= {"joined": "2020-05-01T00:00:00", "country": "XX"}
 # A request of five rows: in two an age is missing, in one it is out of range, in one the city is unknown.
@@ -46,10 +38,6 @@ SENT = {
     "violet": {"good": 8},
 }
 FIRST = 4
-# The dashboard's range at a scrape every second, and not every 15 seconds. All other ranges are asked for as they are:
-# what they look back at is longer than the service runs.
-INTERVAL = "1m"
-SHORTER = {"scrape_interval: 15s": "scrape_interval: 1s", "evaluation_interval: 15s": "evaluation_interval: 1s"}
 GATEWAY = """\
 defaults
     mode http
@@ -95,71 +83,6 @@ class Record:
 
     def write(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self)))
-
-
-def where(name: str) -> str | None:
-    """The path of a tool."""
-    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-
-
-def services() -> dict[str, Any]:
-    """The services of monitoring.yaml."""
-    found: dict[str, Any] = YAML(typ="safe").load(COMPOSE / "monitoring.yaml")["services"]
-    return found
-
-
-def is_healthy(name: str, url: str, port: int) -> bool:
-    """What the check of a service's health makes of one that is elsewhere than at its port."""
-    tool, *words = (
-        word.replace(f"http://127.0.0.1:{port}", url) for word in services()[name]["healthcheck"]["test"][1:]
-    )
-    tool = sys.executable if tool == "python" else str(where(tool))
-    return subprocess.run([tool, *words], capture_output=True, check=False, timeout=30).returncode == 0
-
-
-def cluster_groups() -> list[dict[str, Any]]:
-    """The groups of alerts that a cluster has, which `slipway deploy` writes for Compose."""
-    (content,) = objects((ROOT / "deploy/kubernetes/components/monitoring/rules.yaml").read_text())
-    groups: list[dict[str, Any]] = content["spec"]["groups"]
-    return groups
-
-
-def gateway_groups() -> list[dict[str, Any]]:
-    (content,) = objects((MONITORING / "gateway-rules.yaml").read_text())
-    groups: list[dict[str, Any]] = content["groups"]
-    return groups
-
-
-def configure(folder: Path, addresses: dict[str, str], alertmanager: str) -> Path:
-    """Lay out what Compose mounts, with other addresses; gives the path of Prometheus's configuration."""
-    home = folder / NAMESPACE
-    shutil.copytree(MONITORING, home)
-    (folder / "rules").mkdir()
-    (folder / "rules/rules.yaml").write_text(dumped({"groups": cluster_groups()}))
-    # Some alerts come after a second and not after minutes or hours; what they are about is as shipped.
-    own = home / "gateway-rules.yaml"
-    own.write_text(re.sub(r"for: \w+", "for: 1s", own.read_text()))
-    replace(folder / "rules/rules.yaml", "for: 2h", "for: 1s")
-    config = home / "prometheus.yaml"
-    for old, new in (SHORTER | {"alertmanager:9093": alertmanager}).items():
-        replace(config, old, new)
-    slots = home / "targets/slots.yaml"
-    for slot in ("blue", "green"):
-        replace(slots, f'"{slot}:3000"', f'"{addresses[slot]}"')
-    replace(home / "targets/gateway.yaml", "gateway:8404", addresses["gateway"])
-    (found,) = objects(slots.read_text())
-    found.append({"targets": [addresses["violet"]], "labels": {"pod": "violet"}})  # a model of the other task
-    for target in found:
-        target["labels"][HASH] = OF[target["labels"]["pod"]]
-    slots.write_text(dumped(found))
-    return config
-
-
-def replace(file: Path, old: str, new: str) -> None:
-    """Put something in the place of something that has to be there."""
-    text = file.read_text()
-    assert old in text, f"{old} is not in {file}"
-    file.write_text(text.replace(old, new))
 
 
 @contextmanager
@@ -349,27 +272,3 @@ def _alerts(alertmanager: str, record: Record) -> None:
         for each in listed()
         if each["labels"].get("namespace") in names
     }
-
-
-# What is asked for
-
-SERIES = re.compile(r"\b((?:slipway|haproxy)_\w+|up|ALERTS)\b(?:\s*\{([^}]*)\})?")
-MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"")
-GROUPED = re.compile(r"\b(?:by|on|group_left|group_right|ignoring)\s*\(([^)]*)\)")
-
-
-def parts(expression: str) -> set[str]:
-    """Queries that each find something if the series and labels of an expression exist, whatever their values.
-
-    An expression may find nothing, as an alert does that is quiet, or something in any case, as with `or vector(0)`.
-    """
-    found, names = set(), set()
-    for name, matchers in SERIES.findall(expression):
-        labels = sorted(set(MATCHER.findall(matchers or "")))
-        found.add(name + "{" + ", ".join(f'{label}!=""' for label in labels) + "}")
-        names.add(name)
-    any_of = "|".join(sorted(names))
-    for labels in GROUPED.findall(expression):
-        for label in filter(None, re.split(r"[\s,]+", labels)):
-            found.add(f'{{__name__=~"{any_of}", {label}!=""}}')
-    return found

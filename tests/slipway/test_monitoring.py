@@ -7,26 +7,35 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
+import monitoring
 import observed
 import pytest
 import requests
-from manifests import ARGUMENT, Object, objects
-from observed import COMPOSE, MONITORING, NAMESPACE, SENT, Record, Sample, parts, where
+from manifests import objects
+from monitoring import (
+    COMPOSE,
+    DASHBOARD,
+    MONITORING,
+    NAMESPACE,
+    alerts,
+    dashboard,
+    dashboard_faults,
+    parts,
+    queries,
+    service_faults,
+    shipped,
+    where,
+)
+from observed import SENT, Record, Sample
 from servers import Server, free_port, until
 from test_manifests import checked
 
 from helpers import ROOT, made_once
 
-DASHBOARD = MONITORING / "grafana/dashboards/model.json"
-ANALYSES = ROOT / "deploy/kubernetes/components/analysis"
 TOOLS = {"prometheus": "prometheus", "promtool": "prometheus", "haproxy": "haproxy"}
 TOOLS |= {"prometheus-alertmanager": "prometheus-alertmanager", "amtool": "prometheus-alertmanager"}
-ARGUMENTS = {"namespace": NAMESPACE, "hash": "canary", "stable-hash": "stable", "min-requests": "20"}
-VARIABLES = {"$namespace": NAMESPACE, "$__rate_interval": observed.INTERVAL}
 
 
 def need(*names: str) -> None:
@@ -42,56 +51,6 @@ def run(*command: str | Path, folder: Path | None = None) -> subprocess.Complete
 
 
 # The expressions
-
-
-def dashboard() -> Any:
-    return json.loads(DASHBOARD.read_text())
-
-
-def panels() -> dict[str, str]:
-    """The expressions of the dashboard, its variables filled in."""
-    content = dashboard()
-    found = {
-        f"panel {panel['title']}, {target['refId']}": target["expr"]
-        for panel in content["panels"]
-        for target in panel["targets"]
-    }
-    found |= {f"annotation {each['name']}": each["expr"] for each in content["annotations"]["list"]}
-    for name, value in VARIABLES.items():
-        found = {key: text.replace(name, value) for key, text in found.items()}
-    assert "$" not in "".join(found.values())
-    return found
-
-
-def alerts() -> dict[str, str]:
-    groups = [*observed.cluster_groups(), *observed.gateway_groups()]
-    return {f"alert {rule['alert']}": rule["expr"] for group in groups for rule in group["rules"]}
-
-
-def analyses() -> dict[str, str]:
-    """The queries of the analyses, their arguments filled in."""
-    templates = [
-        each for name in ("health", "against-stable") for each in objects((ANALYSES / f"{name}.yaml").read_text())
-    ]
-    found = {
-        f"analysis {metric['name']}": ARGUMENT.sub(
-            lambda match: ARGUMENTS[match[1]], metric["provider"]["prometheus"]["query"]
-        )
-        for template in templates
-        for metric in template["spec"]["metrics"]
-    }
-    # Below 50 ms nobody is slow, and this service is not: without that there is a ratio.
-    latency = found["analysis latency"]
-    assert latency.count("> 0.05") == 1
-    return found | {"latency whatever it is": latency.replace("> 0.05", "> 0")}
-
-
-def shipped() -> dict[str, str]:
-    return panels() | alerts() | analyses()
-
-
-def queries(expressions: Mapping[str, str]) -> set[str]:
-    return {*expressions.values(), *(part for each in expressions.values() for part in parts(each))}
 
 
 def faults(expressions: Mapping[str, str], record: Record) -> list[str]:
@@ -119,7 +78,7 @@ RENAMED = {
     "a label that is matched": ("alertstate=", "alert_state="),
     "a label that is grouped by": ("by (source)", "by (origin)"),
     "a label of the targets": ("(namespace, pod)", "(namespace, slot)"),
-    "a label of the pods": (observed.HASH, "pod_template_hash"),
+    "a label of the pods": (monitoring.HASH, "pod_template_hash"),
 }
 
 
@@ -311,7 +270,7 @@ def test_the_checks_of_health_tell_who_is_well(record):
 
 @pytest.mark.slow
 def test_mlflow_starts_keeps_what_it_is_given_and_answers_no_other_name(tmp_path):
-    service, url = observed.services()["mlflow"], f"http://127.0.0.1:{free_port()}"
+    service, url = monitoring.services()["mlflow"], f"http://127.0.0.1:{free_port()}"
     places = {
         "0.0.0.0": "127.0.0.1",  # noqa: S104  # what is put in its place
         "--port=5000": f"--port={url.rpartition(':')[2]}",
@@ -322,7 +281,7 @@ def test_mlflow_starts_keeps_what_it_is_given_and_answers_no_other_name(tmp_path
         assert any(old in word for word in command)
         command = [word.replace(old, new) for word in command]
     log = tmp_path / "log"
-    assert not observed.is_healthy("mlflow", url, 5000)
+    assert not monitoring.is_healthy("mlflow", url, 5000)
     with log.open("wb") as out:
         environment = os.environ | service["environment"] | {"HOME": str(tmp_path)}
         process = subprocess.Popen(
@@ -330,7 +289,7 @@ def test_mlflow_starts_keeps_what_it_is_given_and_answers_no_other_name(tmp_path
         )
     try:
         until(Server(url, process, log), "/health", 90)
-        assert observed.is_healthy("mlflow", url, 5000)
+        assert monitoring.is_healthy("mlflow", url, 5000)
         run = requests.post(f"{url}/api/2.0/mlflow/runs/create", json={"experiment_id": "0"}, timeout=30).json()
         place = run["run"]["info"]["artifact_uri"].partition(":/")[2]
         kept = f"{url}/api/2.0/mlflow-artifacts/artifacts/{place}/a.txt"
@@ -387,7 +346,7 @@ CASES: dict[str, tuple[str, list[tuple[str, str]], str, bool]] = {
 
 
 def test_every_alert_of_the_gateway_is_tried_both_ways():
-    names = {rule["alert"] for group in observed.gateway_groups() for rule in group["rules"]}
+    names = {rule["alert"] for group in monitoring.gateway_groups() for rule in group["rules"]}
     for fires in (True, False):
         assert names == {alert for alert, *_, each in CASES.values() if each is fires}
 
@@ -396,7 +355,7 @@ def test_every_alert_of_the_gateway_is_tried_both_ways():
 def test_an_alert_of_the_gateway_fires_when_it_should_and_not_otherwise(name, tmp_path):
     need("promtool")
     alert, series, moment, fires = CASES[name]
-    (rule,) = (each for group in observed.gateway_groups() for each in group["rules"] if each["alert"] == alert)
+    (rule,) = (each for group in monitoring.gateway_groups() for each in group["rules"] if each["alert"] == alert)
     rule.pop("annotations")  # which promtool would want to be told word by word
 
     def tried(expected: bool) -> int:
@@ -420,11 +379,11 @@ def test_an_alert_of_the_gateway_fires_when_it_should_and_not_otherwise(name, tm
 
 def test_prometheus_takes_its_configuration(tmp_path):
     need("promtool")
-    config = observed.configure(tmp_path, dict.fromkeys(("blue", "green", "violet", "gateway"), "a:1"), "b:1")
+    config = monitoring.configure(tmp_path, dict.fromkeys(("blue", "green", "violet", "gateway"), "a:1"), "b:1")
     done = run("promtool", "check", "config", config)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("SUCCESS") >= 3, done.stdout  # itself and both files of rules
-    observed.replace(config.parent / "gateway-rules.yaml", "sum by (namespace) (", "sum by namespace (")
+    monitoring.replace(config.parent / "gateway-rules.yaml", "sum by (namespace) (", "sum by namespace (")
     assert run("promtool", "check", "config", config).returncode != 0
 
 
@@ -441,46 +400,8 @@ def test_alertmanager_takes_its_configuration_and_the_examples_in_it(tmp_path):
     done = run("amtool", "check-config", examples)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 receivers" in done.stdout
-    observed.replace(examples, "receiver: nobody", "receiver: somebody")
+    monitoring.replace(examples, "receiver: nobody", "receiver: somebody")
     assert run("amtool", "check-config", examples).returncode != 0
-
-
-def dashboard_faults(content: Any) -> list[str]:
-    """What Grafana would show wrongly, or not at all."""
-    (source,) = objects((MONITORING / "grafana/provisioning/datasources/prometheus.yaml").read_text())
-    known = {each["uid"] for each in source["datasources"]}
-    all_panels = content["panels"]
-    asking = json.dumps([all_panels, content["templating"], content["annotations"]])
-    found = [f"no data source is {uid}" for uid in re.findall(r'"uid": "([^"]*)"', asking) if uid not in known]
-    ids = [panel["id"] for panel in all_panels]
-    if len({*ids}) < len(ids):
-        found.append("an id is there twice")
-    for one_panel, other in combinations(all_panels, 2):
-        if _overlap(one_panel["gridPos"], other["gridPos"]):
-            found.append(f"{one_panel['title']} and {other['title']} overlap")
-    for panel in all_panels:
-        place, title = panel["gridPos"], panel["title"]
-        if place["x"] + place["w"] > 24:  # what Grafana's grid has
-            found.append(f"{title} goes beyond the edge")
-        refs = [target["refId"] for target in panel["targets"]]
-        if len({*refs}) < len(refs):
-            found.append(f"{title} has a query twice")
-        if not panel["description"] or not panel["fieldConfig"]["defaults"]["unit"]:
-            found.append(f"{title} says too little")
-        if panel["type"] == "timeseries" and not all(target["legendFormat"] for target in panel["targets"]):
-            found.append(f"{title} has no legend")
-        if any("$namespace" not in target["expr"] for target in panel["targets"]):
-            found.append(f"{title} is of every environment")
-    return found
-
-
-def _overlap(one_place: Any, other: Any) -> bool:
-    apart = any(
-        first[at] + first[size] <= second[at]
-        for at, size in (("x", "w"), ("y", "h"))
-        for first, second in ((one_place, other), (other, one_place))
-    )
-    return not apart
 
 
 def test_the_dashboard_is_sound():
@@ -510,27 +431,9 @@ def test_a_fault_of_the_dashboard_is_found(old, new, message):
     assert message in "\n".join(found)
 
 
-def service_faults(service: Object) -> list[str]:
-    """What our rules have against a service of Compose."""
-    rules = {
-        "a root that is written to": service.get("read_only") is True,
-        "capabilities": service.get("cap_drop") == ["ALL"],
-        "privileges to gain": service.get("security_opt") == ["no-new-privileges:true"],
-        "no restart": service.get("restart") == "unless-stopped",
-        "no limit of memory": "mem_limit" in service,
-        "no check of its health": "test" in service.get("healthcheck", {}),
-        "an image without a version": re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[a-z./-]+:v?\d+\.\d+\.\d+\}", service["image"]),
-        "a port for everybody": all(re.match(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-", port) for port in service["ports"]),
-        "a folder that it could change": all(
-            each.endswith(":ro") for each in service["volumes"] if each.startswith((".", "/"))
-        ),
-    }
-    return [fault for fault, kept in rules.items() if not kept]
-
-
 @pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana", "mlflow"])
 def test_a_service_gets_no_more_than_it_needs(name):
-    assert service_faults(observed.services()[name]) == []
+    assert service_faults(monitoring.services()[name]) == []
 
 
 @pytest.mark.parametrize(
@@ -547,11 +450,11 @@ def test_a_service_gets_no_more_than_it_needs(name):
     ],
 )
 def test_a_service_with_more_than_it_needs_is_found(change, fault):
-    assert service_faults(observed.services()["prometheus"] | change) == [fault]
+    assert service_faults(monitoring.services()["prometheus"] | change) == [fault]
 
 
 def test_grafana_finds_its_files_and_prometheus():
-    grafana = observed.services()["grafana"]
+    grafana = monitoring.services()["grafana"]
     mounts = dict(each.split(":")[:2] for each in grafana["volumes"])
     (inside,) = (there for here, there in mounts.items() if here == "./monitoring/grafana")
 
@@ -565,13 +468,13 @@ def test_grafana_finds_its_files_and_prometheus():
     assert [found(each["options"]["path"]) for each in boards["providers"]] == [DASHBOARD.parent]
     (sources,) = objects((provisioning / "datasources/prometheus.yaml").read_text())
     assert [each["url"] for each in sources["datasources"]] == ["http://prometheus:9090"]
-    assert "prometheus" in observed.services()
+    assert "prometheus" in monitoring.services()
 
 
 def test_mlflow_is_the_version_that_training_uses():
     locked = re.search(r'name = "mlflow"\nversion = "([^"]+)"', (ROOT / "uv.lock").read_text())
     assert locked
-    assert observed.services()["mlflow"]["image"].endswith(f":v{locked[1]}}}")
+    assert monitoring.services()["mlflow"]["image"].endswith(f":v{locked[1]}}}")
 
 
 def test_compose_takes_the_file(tmp_path):
