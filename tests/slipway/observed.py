@@ -1,0 +1,274 @@
+"""A Prometheus, an Alertmanager and an HAProxy, as deploy/compose has them, around services that are really asked.
+
+Everything is started, asked, looked at and ended in one go; what was found is a `Record`, which tests read.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+from examples import diabetes
+from monitoring import configure, is_healthy, where
+from releases import churned, make_release, with_settings
+from servers import Server, free_port, serving, until
+
+from slipway.service.release import MODEL, RELEASE, example, load_golden
+from slipway.signature import load_signature
+
+ROW = {"age (years)": 40, "visits": 3, "city": "Lima", "postcode": "P001", "member": True}
+ROW |= {"joined": "2020-05-01T00:00:00", "country": "XX"}
+# A request of five rows: in two an age is missing, in one it is out of range, in one the city is unknown.
+GOOD = [ROW, ROW | {"age (years)": None}, ROW | {"age (years)": None, "city": "Paris"}, ROW | {"age (years)": 130}, ROW]
+BAD = [ROW | {"visits": "many"}]
+# How many requests of each kind, in the order in which they are sent; no two shares are the same. What Prometheus sees
+# of a counter is how it grows from the first time on, so that a fourth of each is sent before Prometheus starts.
+SENT = {
+    "green": {"good": 24, "bad": 12, "work": 8, "model": 8},
+    "blue": {"good": 40, "bad": 4},
+    "violet": {"good": 8},
+}
+FIRST = 4
+GATEWAY = """\
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 10s
+    timeout server 10s
+    option redispatch 1
+    option http-buffer-request
+    retries 3
+    retry-on conn-failure empty-response junk-response
+frontend model
+    bind {gateway}
+    default_backend model
+frontend metrics
+    bind {metrics}
+    http-request use-service prometheus-exporter if {{ path /metrics }}
+backend model
+    option httpchk GET /readyz
+    default-server check inter 500ms fall 2 rise 1
+    server green {green}
+    server blue {blue} backup
+"""
+
+Sample = tuple[dict[str, str], float]
+
+
+@dataclass
+class Record:
+    """What was found: samples by query or why there are none, the rules by name, what reached Alertmanager."""
+
+    answers: dict[str, list[Sample]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    early: list[dict[str, Any]] = field(default_factory=list)
+    arrived: list[dict[str, Any]] = field(default_factory=list)
+    inhibited: dict[str, str] = field(default_factory=dict)
+    targets: dict[str, str] = field(default_factory=dict)
+    healthy: dict[str, bool] = field(default_factory=dict)
+
+    @staticmethod
+    def of(file: Path) -> "Record":
+        return Record(**json.loads(file.read_text()))
+
+    def write(self, file: Path) -> None:
+        file.write_text(json.dumps(asdict(self)))
+
+
+@contextmanager
+def running(folder: Path, name: str, *options: str, url: str, path: str = "/-/ready") -> Iterator[None]:
+    """Run a tool until the block ends; it is ready once a path answers."""
+    tool, log = where(name), folder / f"{name}.log"
+    assert tool is not None
+    with log.open("wb") as out:
+        process = subprocess.Popen([tool, *options], stdout=out, stderr=out, cwd=folder)
+    try:
+        until(Server(url, process, log), path, 30)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class QueryError(Exception):
+    """An expression that cannot be evaluated."""
+
+
+class Prometheus:
+    """The API of a Prometheus."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def query(self, query: str, moment: float | None = None) -> list[Sample]:
+        """What an expression is now, or was at a moment."""
+        time_of = {} if moment is None else {"time": str(moment)}
+        answer = requests.post(f"{self._url}/api/v1/query", {"query": query, **time_of}, timeout=10).json()
+        if answer["status"] != "success":
+            raise QueryError(answer["error"])
+        return [(each["metric"], float(each["value"][1])) for each in answer["data"]["result"]]
+
+    def get(self, path: str) -> Any:
+        return requests.get(f"{self._url}/api/v1/{path}", timeout=10).json()["data"]
+
+
+def wait_for(what: Callable[[], Any], about: str, seconds: float = 20) -> Any:
+    """Wait until something is true, and give it."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, f"never: {about}"
+        time.sleep(0.1)
+    return found
+
+
+def send(url: str, home: Path, counts: dict[str, int], content: Any, parts: int = 1) -> None:
+    """Send requests to a slot, whose faults are in its folder."""
+    expected = {"good": 200, "model": 200, "bad": 422, "work": 500}
+    for kind, count in counts.items():
+        (home / "fault").write_text(kind if kind in {"model", "work"} else "")
+        for _ in range(count // parts):
+            answer = requests.post(f"{url}/predict", json=BAD if kind == "bad" else content, timeout=10)
+            assert answer.status_code == expected[kind], answer.text
+            if answer.ok:
+                assert (answer.json()["fallback"] is not None) == (kind == "model")
+    (home / "fault").write_text("")
+
+
+def observe(folder: Path, queries: set[str]) -> Record:
+    """Start everything, ask the services, and see what Prometheus and Alertmanager make of it."""
+    before = Path.cwd()
+    os.chdir(folder)  # where the training of the small models leaves its files
+    try:
+        made = {"blue": make_release(folder / "blue", churned), "violet": make_release(folder / "violet", diabetes)}
+    finally:
+        os.chdir(before)
+    made["green"] = Path(shutil.copytree(made["blue"], folder / "green"))
+    about = made["green"] / RELEASE
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"version": "2"}))
+    with ExitStack() as stack:
+        homes = {slot: folder / f"home-{slot}" for slot in made}
+        start = [sys.executable, "-m", "slipway.service.start", "faulty:Slipway", "--host", "127.0.0.1"]
+        servers = {
+            slot: stack.enter_context(
+                serving(
+                    with_settings(release, predictions={"to": str(folder / f"log-{slot}")}),
+                    homes[slot],
+                    wait=None,
+                    start=start,
+                    PYTHONPATH=str(Path(__file__).parent),
+                )
+            )
+            for slot, release in made.items()
+        }
+        for server in servers.values():
+            until(server, "/readyz")
+        return _observe(folder, stack, servers, homes, queries)
+
+
+def _observe(
+    folder: Path, stack: ExitStack, servers: dict[str, Server], homes: dict[str, Path], queries: set[str]
+) -> Record:
+    """What comes once the services answer."""
+    urls = {name: f"http://127.0.0.1:{free_port()}" for name in ("gateway", "metrics", "prometheus", "alertmanager")}
+    at = {name: url.removeprefix("http://") for name, url in urls.items()}
+    at |= {slot: server.url.removeprefix("http://") for slot, server in servers.items()}
+    (folder / "haproxy.cfg").write_text(GATEWAY.format(**at))
+    stack.enter_context(running(folder, "haproxy", "-db", "-f", "haproxy.cfg", url=urls["metrics"], path="/metrics"))
+    wait_for(lambda: requests.post(f"{urls['gateway']}/predict", json=GOOD, timeout=10).ok, "the gateway answers")
+    asked = {"green": urls["gateway"], "blue": servers["blue"].url, "violet": servers["violet"].url}
+    model = folder / "violet" / MODEL
+    contents = {"green": GOOD, "blue": GOOD, "violet": [example(load_signature(model), load_golden(model))]}
+    for slot, counts in SENT.items():
+        send(asked[slot], homes[slot], counts, contents[slot], FIRST)
+    config = configure(folder / "site", {**at, "gateway": at["metrics"]}, at["alertmanager"])
+    listen, alerts = "--web.listen-address={}".format, f"--config.file={config.parent / 'alertmanager.yaml'}"
+    options = ["--storage.path=alerts", "--cluster.listen-address=", listen(at["alertmanager"])]
+    stack.enter_context(running(folder, "prometheus-alertmanager", alerts, *options, url=urls["alertmanager"]))
+    options = [f"--config.file={config}", "--storage.tsdb.path=series", listen(at["prometheus"])]
+    stack.enter_context(running(folder, "prometheus", *options, url=urls["prometheus"]))
+    prometheus, record = Prometheus(urls["prometheus"]), Record()
+    twice = "count(count_over_time(up[1m]) >= 2) == 4"
+    wait_for(lambda: prometheus.query(twice), "the slots and the gateway are scraped twice")
+    counted = 'sum(slipway_requests_total{path="/predict"})'
+    ((_, before),) = prometheus.query(counted)
+    for slot, counts in SENT.items():
+        send(asked[slot], homes[slot], counts, contents[slot])
+    after = before + sum(sum(counts.values()) for counts in SENT.values())
+    wait_for(lambda: prometheus.query(f"{counted} == {after}"), "every request is counted")
+    time.sleep(3)  # the longer between the first scrape and the last, the less is guessed of what is before and after
+    moment = time.time()
+    for query in sorted(queries):
+        try:
+            record.answers[query] = prometheus.query(query, moment)
+        except QueryError as error:
+            record.refused[query] = str(error)
+    record.rules = {rule["name"]: rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]}
+    found = prometheus.get("targets")["activeTargets"]
+    record.targets = {each["labels"].get("pod", each["labels"]["job"]): each["health"] for each in found}
+    checks = {"prometheus": 9090, "alertmanager": 9093}
+    record.healthy = {name: is_healthy(name, urls[name], port) for name, port in checks.items()}
+    record.healthy |= {
+        f"{name} elsewhere": is_healthy(name, servers["blue"].url, port) for name, port in checks.items()
+    }
+    record.early = arrive(urls["alertmanager"], "GatewayErrors")
+    _break(servers["green"], urls["gateway"])
+    _alerts(urls["alertmanager"], record)
+    return record
+
+
+def _break(active: Server, gateway: str) -> None:
+    """End the slot that has the traffic; the one that stands by answers."""
+    os.killpg(active.process.pid, signal.SIGKILL)
+    active.process.wait()
+    answers = [requests.post(f"{gateway}/predict", json=GOOD, timeout=10) for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def alerts_at(alertmanager: str) -> list[dict[str, Any]]:
+    """The alerts that Alertmanager has."""
+    found: list[dict[str, Any]] = requests.get(f"{alertmanager}/api/v2/alerts", timeout=10).json()
+    return found
+
+
+def arrive(alertmanager: str, name: str) -> list[dict[str, Any]]:
+    """Wait for an alert, and give all that are there."""
+    wait_for(lambda: name in {each["labels"]["alertname"] for each in alerts_at(alertmanager)}, f"{name} arrives")
+    return alerts_at(alertmanager)
+
+
+def _alerts(alertmanager: str, record: Record) -> None:
+    """See an alert arrive, and one that is not worth a message while another says more."""
+
+    def listed() -> list[dict[str, Any]]:
+        return alerts_at(alertmanager)
+
+    record.arrived = arrive(alertmanager, "GatewayOnStandby")
+    names = {"there": ["ModelErrors"], "gone": ["ModelGone", "ModelErrors"]}
+    told = [
+        {"labels": {"alertname": name, "namespace": where, "severity": "critical"}}
+        for where, among in names.items()
+        for name in among
+    ]
+    assert requests.post(f"{alertmanager}/api/v2/alerts", json=told, timeout=10).ok
+    wait_for(
+        lambda: len([each for each in listed() if each["labels"].get("namespace") in names]) == len(told), "three more"
+    )
+    record.inhibited = {
+        f"{each['labels']['alertname']} {each['labels'].get('namespace')}": each["status"]["state"]
+        for each in listed()
+        if each["labels"].get("namespace") in names
+    }
