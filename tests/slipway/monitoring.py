@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from manifests import ARGUMENT, Object, dumped, objects
 from ruamel.yaml import YAML
 
@@ -20,6 +21,8 @@ COMPOSE = ROOT / "deploy/compose"
 MONITORING = COMPOSE / "monitoring"
 DASHBOARD = MONITORING / "grafana/dashboards/model.json"
 ANALYSES = ROOT / "deploy/kubernetes/components/analysis"
+TOOLS = {"prometheus": "prometheus", "promtool": "prometheus", "haproxy": "haproxy"}
+TOOLS |= {"prometheus-alertmanager": "prometheus-alertmanager", "amtool": "prometheus-alertmanager"}
 NAMESPACE = "production"
 HASH = "rollouts_pod_template_hash"  # which the PodMonitor adds
 OF = {"green": "canary", "blue": "stable", "violet": "other"}
@@ -37,6 +40,13 @@ GROUPED = re.compile(r"\b(?:by|on|group_left|group_right|ignoring)\s*\(([^)]*)\)
 def where(name: str) -> str | None:
     """The path of a tool."""
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+def need(*names: str) -> None:
+    """Skip the test where a tool is not here."""
+    for name in names:
+        if where(name) is None:
+            pytest.skip(f"{name} is not here (Debian's package {TOOLS[name]})")
 
 
 def replace(file: Path, old: str, new: str) -> None:

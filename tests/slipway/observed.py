@@ -1,10 +1,11 @@
-"""A Prometheus, an Alertmanager and an HAProxy, as deploy/compose has them, around services that are really asked.
+"""A Prometheus and an Alertmanager, as deploy/compose has them, around services that are really asked by a gateway.
 
 Everything is started, asked, looked at and ended in one go; what was found is a `Record`, which tests read.
 """
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from monitoring import configure, is_healthy, where
 from releases import churned, make_release, with_settings
 from servers import Server, free_port, serving, until
 
+from slipway.delivery.asking import ask
+from slipway.delivery.deploy.host import Ports
+from slipway.delivery.deploy.processes import ProcessGateway
+from slipway.delivery.deploy.state import OTHER, Colour
 from slipway.service.release import MODEL, RELEASE, example, load_golden
 from slipway.signature import load_signature
 
@@ -38,37 +43,24 @@ SENT = {
     "violet": {"good": 8},
 }
 FIRST = 4
-GATEWAY = """\
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 10s
-    timeout server 10s
-    option redispatch 1
-    option http-buffer-request
-    retries 3
-    retry-on conn-failure empty-response junk-response
-frontend model
-    bind {gateway}
-    default_backend model
-frontend metrics
-    bind {metrics}
-    http-request use-service prometheus-exporter if {{ path /metrics }}
-backend model
-    option httpchk GET /readyz
-    default-server check inter 500ms fall 2 rise 1
-    server green {green}
-    server blue {blue} backup
-"""
+HELD = 20  # requests while a release is watched
+STOOD_IN = 120  # requests while a slot stands in, which are more than all to the gateway before
 
 Sample = tuple[dict[str, str], float]
 
 
 @dataclass
 class Record:
-    """What was found: samples by query or why there are none, the rules by name, what reached Alertmanager."""
+    """What was found: samples by query or why there are none, the rules by name, what reached Alertmanager.
+
+    Once `answers` are there, those of the gateway are asked for again: while it retries what the slot answers with 500,
+    when the other slot stands in, and when there is none left.
+    """
 
     answers: dict[str, list[Sample]] = field(default_factory=dict)
+    watched: dict[str, list[Sample]] = field(default_factory=dict)
+    stood_in: dict[str, list[Sample]] = field(default_factory=dict)
+    none_left: dict[str, list[Sample]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     early: list[dict[str, Any]] = field(default_factory=list)
@@ -83,6 +75,29 @@ class Record:
 
     def write(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self)))
+
+
+@dataclass(frozen=True)
+class FreePorts(Ports):
+    """Ports wherever some are free."""
+
+    slots: dict[Colour, int]
+    told: int
+
+    def of(self, colour: Colour) -> int:
+        return self.slots[colour]
+
+    @property
+    def about(self) -> int:
+        return self.told
+
+
+class ToldGateway(ProcessGateway):
+    """The gateway as a process, with the metrics that it gives as a container."""
+
+    def __init__(self, home: Path, ports: Ports) -> None:
+        super().__init__(home, "127.0.0.1", ports)
+        self._place = replace(self._place, exporter=True)
 
 
 @contextmanager
@@ -186,9 +201,14 @@ def _observe(
     urls = {name: f"http://127.0.0.1:{free_port()}" for name in ("gateway", "metrics", "prometheus", "alertmanager")}
     at = {name: url.removeprefix("http://") for name, url in urls.items()}
     at |= {slot: server.url.removeprefix("http://") for slot, server in servers.items()}
-    (folder / "haproxy.cfg").write_text(GATEWAY.format(**at))
-    stack.enter_context(running(folder, "haproxy", "-db", "-f", "haproxy.cfg", url=urls["metrics"], path="/metrics"))
+    gateway = ToldGateway(
+        folder,
+        FreePorts(port(urls["gateway"]), {slot: port(servers[slot].url) for slot in OTHER}, port(urls["metrics"])),
+    )
+    stack.callback(gateway.stop)
+    gateway.give_to("blue", "alone")
     wait_for(lambda: requests.post(f"{urls['gateway']}/predict", json=GOOD, timeout=10).ok, "the gateway answers")
+    gateway.give_to("green", "helped")
     asked = {"green": urls["gateway"], "blue": servers["blue"].url, "violet": servers["violet"].url}
     model = folder / "violet" / MODEL
     contents = {"green": GOOD, "blue": GOOD, "violet": [example(load_signature(model), load_golden(model))]}
@@ -225,17 +245,44 @@ def _observe(
         f"{name} elsewhere": is_healthy(name, servers["blue"].url, port) for name, port in checks.items()
     }
     record.early = arrive(urls["alertmanager"], "GatewayErrors")
-    _break(servers["green"], urls["gateway"])
+
+    def again() -> dict[str, list[Sample]]:
+        """What the gateway tells, once it has told it of every request."""
+        counted = ask(port(urls["metrics"]), "GET", "/metrics").body
+        (seen,) = re.findall(r'^haproxy_frontend_http_requests_total{proxy="model"} (\d+)$', counted, re.MULTILINE)
+        told = f'sum(haproxy_frontend_http_requests_total{{proxy="model"}}) == {seen}'
+        wait_for(lambda: prometheus.query(told), "every request at the gateway is counted")
+        return {query: prometheus.query(query) for query in record.answers if "haproxy_" in query}
+
+    gateway.give_to("green", "watched")
+    (homes["green"] / "fault").write_text("work")
+    assert codes(urls["gateway"], HELD) == {200}
+    record.watched = again()
+    gateway.give_to("green", "helped")
+    end(servers["green"])
+    assert codes(urls["gateway"], STOOD_IN) == {200}
     _alerts(urls["alertmanager"], record)
+    record.stood_in = again()
+    end(servers["blue"])
+    assert codes(urls["gateway"], HELD) == {503}
+    record.arrived = arrive(urls["alertmanager"], "GatewayNoSlot")
+    record.none_left = again()
     return record
 
 
-def _break(active: Server, gateway: str) -> None:
-    """End the slot that has the traffic; the one that stands by answers."""
-    os.killpg(active.process.pid, signal.SIGKILL)
-    active.process.wait()
-    answers = [requests.post(f"{gateway}/predict", json=GOOD, timeout=10) for _ in range(20)]
-    assert {answer.status_code for answer in answers} == {200}
+def port(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+def end(slot: Server) -> None:
+    """End a slot, as a crash would."""
+    os.killpg(slot.process.pid, signal.SIGKILL)
+    slot.process.wait()
+
+
+def codes(gateway: str, count: int) -> set[int]:
+    """What so many requests are answered with."""
+    return {requests.post(f"{gateway}/predict", json=GOOD, timeout=10).status_code for _ in range(count)}
 
 
 def alerts_at(alertmanager: str) -> list[dict[str, Any]]:
@@ -256,7 +303,7 @@ def _alerts(alertmanager: str, record: Record) -> None:
     def listed() -> list[dict[str, Any]]:
         return alerts_at(alertmanager)
 
-    record.arrived = arrive(alertmanager, "GatewayOnStandby")
+    arrive(alertmanager, "GatewayOnStandby")
     names = {"there": ["ModelErrors"], "gone": ["ModelGone", "ModelErrors"]}
     told = [
         {"labels": {"alertname": name, "namespace": where, "severity": "critical"}}

@@ -22,6 +22,7 @@ from monitoring import (
     alerts,
     dashboard,
     dashboard_faults,
+    need,
     parts,
     queries,
     service_faults,
@@ -30,18 +31,12 @@ from monitoring import (
 )
 from observed import SENT, Record, Sample
 from servers import Server, free_port, until
-from test_manifests import checked
 
 from helpers import ROOT, made_once
-
-TOOLS = {"prometheus": "prometheus", "promtool": "prometheus", "haproxy": "haproxy"}
-TOOLS |= {"prometheus-alertmanager": "prometheus-alertmanager", "amtool": "prometheus-alertmanager"}
-
-
-def need(*names: str) -> None:
-    for name in names:
-        if where(name) is None:
-            pytest.skip(f"{name} is not here (Debian's package {TOOLS[name]})")
+from slipway.delivery.deploy.compose import ComposeGateway, Project, compose_command
+from slipway.delivery.deploy.gateway import OTHERS
+from slipway.delivery.deploy.host import Ports
+from slipway.delivery.deploy.state import OTHER
 
 
 def run(*command: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -75,6 +70,8 @@ RENAMED = {
     "a series that `or vector(0)` would hide": ("slipway_requests_total", "slipway_requests_count"),
     "a series of the gateway": ("haproxy_server_status", "haproxy_server_state"),
     "a histogram": ("slipway_prediction_bucket", "slipway_values_bucket"),
+    "the gateway's shares": ("(blue|green)-.+", "(blue|green)"),
+    "a label of the gateway": ("by (proxy)", "by (backend)"),
     "a label that is matched": ("alertstate=", "alert_state="),
     "a label that is grouped by": ("by (source)", "by (origin)"),
     "a label of the targets": ("(namespace, pod)", "(namespace, slot)"),
@@ -84,7 +81,10 @@ RENAMED = {
 
 TOLERANCE = 0.12  # targets are scraped at different moments, so that of each a little more or less is guessed
 FIRING = 'ALERTS{alertstate="firing"}'
+TRAFFIC = {"Answers at the gateway": "code", "Requests by share": "proxy"}
 SCRAPED, NAMES, PROXIES = "up", 'group by (__name__) ({__name__!=""})', 'group by (proxy) ({proxy!=""})'
+PAIRS = "group by (proxy, server) (haproxy_server_status)"
+SHARES = {f"{colour}-{share}" for colour in OTHER for share in OTHERS}
 
 
 # What is there
@@ -93,7 +93,7 @@ SCRAPED, NAMES, PROXIES = "up", 'group by (__name__) ({__name__!=""})', 'group b
 @pytest.fixture(scope="session")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
     need("prometheus", "haproxy", "prometheus-alertmanager")
-    asked = {FIRING, SCRAPED, NAMES, PROXIES} | queries(shipped()).union(
+    asked = {FIRING, SCRAPED, NAMES, PROXIES, PAIRS} | queries(shipped()).union(
         *(queries(changed(*names)) for names in RENAMED.values())
     )
 
@@ -120,7 +120,16 @@ def test_only_the_series_of_the_service_and_of_the_gateway_are_kept(record):
     names = {labels["__name__"] for labels, _ in record.answers[NAMES]}
     own = {name for name in names if not re.match("up$|scrape_|ALERTS", name)}
     assert {re.match("[a-z]+", name)[0] for name in own} == {"slipway", "haproxy"}  # type: ignore[index]
-    assert {labels["proxy"] for labels, _ in record.answers[PROXIES]} == {"model"}
+    assert {labels["proxy"] for labels, _ in record.answers[PROXIES]} == {"model", *SHARES}
+
+
+@pytest.mark.slow
+def test_what_is_asked_for_by_name_is_what_the_gateway_has(record):
+    text = "\n".join(shipped().values())
+    assert {*re.findall(r'proxy="([^"]+)"', text)} <= {labels["proxy"] for labels, _ in record.answers[PROXIES]}
+    pairs = {*re.findall(r'proxy="([^"]+)", server="([^"]+)"', text)}
+    assert pairs
+    assert pairs <= {(labels["proxy"], labels["server"]) for labels, _ in record.answers[PAIRS]}
 
 
 @pytest.mark.slow
@@ -224,7 +233,9 @@ def test_panels_show_what_was_sent(record):
     running = {(each["pod"], each["version"]): value for each, value in of(record, "panel What runs, A")}
     assert running == {("blue", "1"): 1, ("green", "2"): 1, ("violet", "1"): 1}
     assert by(record, "panel Slots at the gateway, A", "server") == {"blue": 1, "green": 1}
-    assert {*by(record, "panel Answers at the gateway, A", "code")} == {"2xx", "4xx", "5xx"}
+    answers, requests_ = (by(record, f"panel {name}, A", label) for name, label in TRAFFIC.items())
+    assert {*answers} == {"2xx", "4xx", "5xx"}
+    assert requests_ == pytest.approx({"green-helped": sum(answers.values())}, rel=TOLERANCE)  # counted once
     assert {labels["version"] for labels, _ in of(record, "annotation Deployments")} == {"1", "2"}
     assert one(record, "panel Alerts, A") == 1  # the gateway's; no other is for long enough
 
@@ -233,12 +244,46 @@ def of(record: Record, name: str) -> list[Sample]:
     return record.answers[shipped()[name]]
 
 
+def at_the_gateway(answers: dict[str, list[Sample]], name: str, label: str) -> dict[str, float]:
+    return {labels[label]: value for labels, value in answers[shipped()[f"panel {name}"]]}
+
+
 @pytest.mark.slow
-def test_an_alert_reaches_alertmanager(record):
-    (alert,) = (each for each in record.arrived if each["labels"]["alertname"] == "GatewayOnStandby")
-    assert alert["labels"] == {"alertname": "GatewayOnStandby", "namespace": NAMESPACE, "severity": "critical"}
+def test_what_is_retried_while_a_release_is_watched_is_shown_and_is_no_standby(record):
+    assert {*at_the_gateway(record.watched, "Requests by share, A", "proxy")} == {"green-helped", "green-watched"}
+    for retries in ("Retries at the gateway, A", "Retries at the gateway, B"):
+        assert at_the_gateway(record.answers, retries, "server") == {"blue": 0, "green": 0}
+        found = at_the_gateway(record.watched, retries, "server")
+        assert found["blue"] == 0
+        # What grows since the last scrape before is all there is, and of it more or less is guessed.
+        assert found["green"] * 60 == pytest.approx(observed.HELD, rel=2 * TOLERANCE)
+    assert record.watched[alerts()["alert GatewayOnStandby"]] == []
+
+
+@pytest.mark.slow
+def test_a_slot_that_ended_and_the_one_that_stands_in_are_shown(record):
+    assert at_the_gateway(record.stood_in, "Slots at the gateway, A", "server") == {"blue": 1, "green": 0}
+    ((_, stood_in),) = record.stood_in[alerts()["alert GatewayOnStandby"]]
+    assert stood_in == pytest.approx(observed.STOOD_IN, rel=2 * TOLERANCE)
+    assert record.stood_in[alerts()["alert GatewayNoSlot"]] == []
+    assert {*at_the_gateway(record.stood_in, "Retries at the gateway, C", "proxy").values()} == {0}
+
+
+@pytest.mark.slow
+def test_no_slot_at_all_is_shown(record):
+    assert at_the_gateway(record.none_left, "Slots at the gateway, A", "server") == {"blue": 0, "green": 0}
+    found = at_the_gateway(record.none_left, "Retries at the gateway, C", "proxy")
+    assert {proxy for proxy, value in found.items() if value} == {"green-helped"}
+    assert {*found} == SHARES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "summary"), [("GatewayOnStandby", "standing by"), ("GatewayNoSlot", "No slot")])
+def test_an_alert_reaches_alertmanager(name, summary, record):
+    (alert,) = (each for each in record.arrived if each["labels"]["alertname"] == name)
+    assert alert["labels"] == {"alertname": name, "namespace": NAMESPACE, "severity": "critical"}
     assert alert["status"]["state"] == "active"
-    assert "standing by" in alert["annotations"]["summary"]
+    assert summary in alert["annotations"]["summary"]
     assert {each["receivers"][0]["name"] for each in record.arrived} == {"nobody"}
 
 
@@ -303,77 +348,6 @@ def test_mlflow_starts_keeps_what_it_is_given_and_answers_no_other_name(tmp_path
         process.wait(30)
 
 
-# Alerts of the gateway, tried on series
-
-
-SERVER = f'namespace="{NAMESPACE}",proxy="model"'
-HERE = {"namespace": NAMESPACE}
-
-
-def slots(active: str, standby: str) -> list[tuple[str, str]]:
-    return [
-        (f"haproxy_backend_{kind}_servers{{{SERVER}}}", values)
-        for kind, values in (("active", active), ("backup", standby))
-    ]
-
-
-def answered(**codes: float) -> list[tuple[str, str]]:
-    """Answers of the gateway by code, so many every 15 seconds."""
-    name = "haproxy_frontend_http_responses_total"
-    return [(f'{name}{{{SERVER},code="{code[1:]}"}}', f"0+{each}x400") for code, each in codes.items()]
-
-
-def gateway(values: str) -> list[tuple[str, str]]:
-    return [(f'up{{namespace="{NAMESPACE}",job="gateway"}}', values)]
-
-
-# Of each alert: series, the moment, and whether it fires then.
-CASES: dict[str, tuple[str, list[tuple[str, str]], str, bool]] = {
-    "gone": ("GatewayGone", gateway("1x20 0x200"), "10m", True),
-    "a restart": ("GatewayGone", gateway("1x20 0x4 1x200"), "10m", False),
-    "no slot": ("GatewayNoSlot", slots("1x20 0x200", "0x400"), "10m", True),
-    "neither slot": ("GatewayNoSlot", slots("0x400", "1x20 0x200"), "10m", True),
-    "standby has it": ("GatewayNoSlot", slots("0x400", "1x400"), "10m", False),
-    "on standby": ("GatewayOnStandby", slots("1x20 0x200", "1x400"), "10m", True),
-    "both are well": ("GatewayOnStandby", slots("1x400", "1x400"), "10m", False),
-    "nothing stands by": ("GatewayOnStandby", slots("0x400", "0x400"), "10m", False),
-    "a moment on standby": ("GatewayOnStandby", slots("1x20 0x2 1x200", "1x400"), "6m", False),
-    "errors": ("GatewayErrors", answered(c2xx=9, c5xx=1), "15m", True),
-    "few errors": ("GatewayErrors", answered(c2xx=99, c5xx=1), "15m", False),
-    "errors of callers": ("GatewayErrors", answered(c2xx=9, c4xx=1, c5xx=0), "15m", False),
-    "errors of few requests": ("GatewayErrors", answered(c2xx=0.1, c5xx=0.1), "15m", False),
-}
-
-
-def test_every_alert_of_the_gateway_is_tried_both_ways():
-    names = {rule["alert"] for group in monitoring.gateway_groups() for rule in group["rules"]}
-    for fires in (True, False):
-        assert names == {alert for alert, *_, each in CASES.values() if each is fires}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_an_alert_of_the_gateway_fires_when_it_should_and_not_otherwise(name, tmp_path):
-    need("promtool")
-    alert, series, moment, fires = CASES[name]
-    (rule,) = (each for group in monitoring.gateway_groups() for each in group["rules"] if each["alert"] == alert)
-    rule.pop("annotations")  # which promtool would want to be told word by word
-
-    def tried(expected: bool) -> int:
-        test = {
-            "input_series": [{"series": each, "values": values} for each, values in series],
-            "alert_rule_test": [
-                {
-                    "eval_time": moment,
-                    "alertname": alert,
-                    "exp_alerts": [{"exp_labels": rule["labels"] | HERE}] if expected else [],
-                }
-            ],
-        }
-        return checked(str(where("promtool")), tmp_path, [rule], test).returncode
-
-    assert (tried(fires), tried(not fires) != 0) == (0, True)
-
-
 # The files
 
 
@@ -383,7 +357,7 @@ def test_prometheus_takes_its_configuration(tmp_path):
     done = run("promtool", "check", "config", config)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("SUCCESS") >= 3, done.stdout  # itself and both files of rules
-    monitoring.replace(config.parent / "gateway-rules.yaml", "sum by (namespace) (", "sum by namespace (")
+    monitoring.replace(config.parent / "gateway-rules.yaml", "max by (namespace) (", "max by namespace (")
     assert run("promtool", "check", "config", config).returncode != 0
 
 
@@ -490,3 +464,43 @@ def test_compose_takes_the_file(tmp_path):
     assert {each["target"] for each in service["volumes"]} >= {f"/slipway/{NAMESPACE}", "/slipway/rules"}
     (tmp_path / ".env").unlink()
     assert "ENVIRONMENT" in run(*command, folder=tmp_path).stderr
+
+
+def test_compose_takes_both_files_together(tmp_path):
+    if where("docker") is None or run("docker", "compose", "version").returncode:
+        pytest.skip("docker compose is not here")
+    files = ("compose.yaml", "monitoring.yaml")
+    for name in files:
+        (tmp_path / name).write_text((COMPOSE / name).read_text())
+    command = ["docker", "compose", *(word for name in files for word in ("--file", name)), "config"]
+    ports = {"PORT": 8080, "BLUE_PORT": 8081, "GREEN_PORT": 8082, "ABOUT_PORT": 8083}
+    variables = {"HOST": "127.0.0.1", "ENVIRONMENT": NAMESPACE} | ports
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    done = run(*command, "--quiet", folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    own = {"gateway", "blue", "green"}
+    assert {*run(*command, "--services", folder=tmp_path).stdout.split()} == own | {*monitoring.services()}
+    assert not own & {*monitoring.services()}
+    monitoring.replace(tmp_path / ".env", "ABOUT_PORT=8083\n", "")
+    assert run(*command, "--quiet", folder=tmp_path).stderr
+
+
+class RenderedGateway(ComposeGateway):
+    """The gateway as a container, of which only the configuration is wanted."""
+
+    def text(self) -> str:
+        return self._configuration("blue-alone")[0]
+
+
+def test_prometheus_asks_where_compose_has_the_gateway_and_the_slots(tmp_path):
+    if compose_command() is None:
+        pytest.skip("Docker Compose 2 is not here")
+    ports = Ports(8080)
+    text = RenderedGateway(Project(tmp_path, NAMESPACE, "127.0.0.1", ports), ports).text()
+    assert "http-request use-service prometheus-exporter if { path /metrics }" in text
+    (about,) = re.findall(r"^frontend about\n    bind :(\d+)$", text, re.MULTILINE)
+    (targets,) = objects((MONITORING / "targets/gateway.yaml").read_text())
+    assert [each["targets"] for each in targets] == [[f"gateway:{about}"]]
+    (targets,) = objects((MONITORING / "targets/slots.yaml").read_text())
+    found = {each["labels"]["pod"]: each["targets"] for each in targets}
+    assert found == {slot: [place] for slot, place in re.findall(r"^    server (\w+) (\S+)", text, re.MULTILINE)}
