@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -43,6 +44,7 @@ SENT = {
     "violet": {"good": 8},
 }
 FIRST = 4
+CHECKS = {"prometheus": 9090, "alertmanager": 9093}
 HELD = 20  # requests while a release is watched
 STOOD_IN = 120  # requests while a slot stands in, which are more than all to the gateway before
 
@@ -189,22 +191,30 @@ def observe(folder: Path, queries: set[str]) -> Record:
             )
             for slot, release in made.items()
         }
-        for server in servers.values():
-            until(server, "/readyz")
         return _observe(folder, stack, servers, homes, queries)
 
 
 def _observe(
     folder: Path, stack: ExitStack, servers: dict[str, Server], homes: dict[str, Path], queries: set[str]
 ) -> Record:
-    """What comes once the services answer."""
+    """What comes once the services are started."""
     urls = {name: f"http://127.0.0.1:{free_port()}" for name in ("gateway", "metrics", "prometheus", "alertmanager")}
     at = {name: url.removeprefix("http://") for name, url in urls.items()}
     at |= {slot: server.url.removeprefix("http://") for slot, server in servers.items()}
-    gateway = ToldGateway(
-        folder,
-        FreePorts(port(urls["gateway"]), {slot: port(servers[slot].url) for slot in OTHER}, port(urls["metrics"])),
-    )
+    config = configure(folder / "site", {**at, "gateway": at["metrics"]}, at["alertmanager"])
+    # While the services get ready, so do these; they are told of the services once those have counted something.
+    targets = {path: path.read_text() for path in (config.parent / "targets").iterdir()}
+    for path in targets:
+        path.write_text("[]")
+    listen, alerts = "--web.listen-address={}".format, f"--config.file={config.parent / 'alertmanager.yaml'}"
+    options = ["--storage.path=alerts", "--cluster.listen-address=", listen(at["alertmanager"])]
+    stack.enter_context(running(folder, "prometheus-alertmanager", alerts, *options, url=urls["alertmanager"]))
+    options = [f"--config.file={config}", "--storage.tsdb.path=series", listen(at["prometheus"])]
+    stack.enter_context(running(folder, "prometheus", *options, url=urls["prometheus"]))
+    for server in servers.values():
+        until(server, "/readyz")
+    places = {slot: port(servers[slot].url) for slot in OTHER}
+    gateway = ToldGateway(folder, FreePorts(port(urls["gateway"]), places, port(urls["metrics"])))
     stack.callback(gateway.stop)
     gateway.give_to("blue", "alone")
     wait_for(lambda: requests.post(f"{urls['gateway']}/predict", json=GOOD, timeout=10).ok, "the gateway answers")
@@ -214,12 +224,8 @@ def _observe(
     contents = {"green": GOOD, "blue": GOOD, "violet": [example(load_signature(model), load_golden(model))]}
     for slot, counts in SENT.items():
         send(asked[slot], homes[slot], counts, contents[slot], FIRST)
-    config = configure(folder / "site", {**at, "gateway": at["metrics"]}, at["alertmanager"])
-    listen, alerts = "--web.listen-address={}".format, f"--config.file={config.parent / 'alertmanager.yaml'}"
-    options = ["--storage.path=alerts", "--cluster.listen-address=", listen(at["alertmanager"])]
-    stack.enter_context(running(folder, "prometheus-alertmanager", alerts, *options, url=urls["alertmanager"]))
-    options = [f"--config.file={config}", "--storage.tsdb.path=series", listen(at["prometheus"])]
-    stack.enter_context(running(folder, "prometheus", *options, url=urls["prometheus"]))
+    for path, text in targets.items():
+        path.write_text(text)
     prometheus, record = Prometheus(urls["prometheus"]), Record()
     twice = "count(count_over_time(up[1m]) >= 2) == 4"
     wait_for(lambda: prometheus.query(twice), "the slots and the gateway are scraped twice")
@@ -230,6 +236,19 @@ def _observe(
     after = before + sum(sum(counts.values()) for counts in SENT.values())
     wait_for(lambda: prometheus.query(f"{counted} == {after}"), "every request is counted")
     time.sleep(3)  # the longer between the first scrape and the last, the less is guessed of what is before and after
+    _look(prometheus, queries, record)
+    checks = [(name, of, urls[name]) for name, of in CHECKS.items()]
+    checks += [(f"{name} elsewhere", of, servers["blue"].url) for name, of in CHECKS.items()]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda check: is_healthy(check[0].partition(" ")[0], check[2], check[1]), checks)
+    record.healthy = dict(zip((name for name, *_ in checks), found, strict=True))
+    record.early = arrive(urls["alertmanager"], "GatewayErrors")
+    _break(gateway, urls, servers, homes["green"], record)
+    return record
+
+
+def _look(prometheus: "Prometheus", queries: set[str], record: Record) -> None:
+    """See what Prometheus makes of what it has scraped."""
     moment = time.time()
     for query in sorted(queries):
         try:
@@ -239,23 +258,22 @@ def _observe(
     record.rules = {rule["name"]: rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]}
     found = prometheus.get("targets")["activeTargets"]
     record.targets = {each["labels"].get("pod", each["labels"]["job"]): each["health"] for each in found}
-    checks = {"prometheus": 9090, "alertmanager": 9093}
-    record.healthy = {name: is_healthy(name, urls[name], port) for name, port in checks.items()}
-    record.healthy |= {
-        f"{name} elsewhere": is_healthy(name, servers["blue"].url, port) for name, port in checks.items()
-    }
-    record.early = arrive(urls["alertmanager"], "GatewayErrors")
+
+
+def _break(gateway: ToldGateway, urls: dict[str, str], servers: dict[str, Server], home: Path, record: Record) -> None:
+    """Have the slot that has the traffic fail, then end, and the other one as well."""
+    prometheus = Prometheus(urls["prometheus"])
 
     def again() -> dict[str, list[Sample]]:
-        """What the gateway tells, once it has told it of every request."""
-        counted = ask(port(urls["metrics"]), "GET", "/metrics").body
+        """What the gateway tells, once it has told of every request."""
+        counted = str(ask(port(urls["metrics"]), "GET", "/metrics").body)
         (seen,) = re.findall(r'^haproxy_frontend_http_requests_total{proxy="model"} (\d+)$', counted, re.MULTILINE)
         told = f'sum(haproxy_frontend_http_requests_total{{proxy="model"}}) == {seen}'
         wait_for(lambda: prometheus.query(told), "every request at the gateway is counted")
         return {query: prometheus.query(query) for query in record.answers if "haproxy_" in query}
 
     gateway.give_to("green", "watched")
-    (homes["green"] / "fault").write_text("work")
+    (home / "fault").write_text("work")
     assert codes(urls["gateway"], HELD) == {200}
     record.watched = again()
     gateway.give_to("green", "helped")
@@ -267,7 +285,6 @@ def _observe(
     assert codes(urls["gateway"], HELD) == {503}
     record.arrived = arrive(urls["alertmanager"], "GatewayNoSlot")
     record.none_left = again()
-    return record
 
 
 def port(url: str) -> int:

@@ -45,6 +45,44 @@ def run(*command: str | Path, folder: Path | None = None) -> subprocess.Complete
     return subprocess.run([path, *command[1:]], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
 
 
+# What takes long comes first, so that others can do the rest meanwhile
+
+
+@pytest.mark.slow
+def test_mlflow_starts_keeps_what_it_is_given_and_answers_no_other_name(tmp_path):
+    service, url = monitoring.services()["mlflow"], f"http://127.0.0.1:{free_port()}"
+    places = {
+        "0.0.0.0": "127.0.0.1",  # noqa: S104  # what is put in its place
+        "--port=5000": f"--port={url.rpartition(':')[2]}",
+        "/mlflow/": f"{tmp_path}/",
+    }
+    command = [sys.executable, "-m", *service["command"]]
+    for old, new in places.items():
+        assert any(old in word for word in command)
+        command = [word.replace(old, new) for word in command]
+    log = tmp_path / "log"
+    assert not monitoring.is_healthy("mlflow", url, 5000)
+    with log.open("wb") as out:
+        environment = os.environ | service["environment"] | {"HOME": str(tmp_path)}
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, cwd=tmp_path, env=environment, start_new_session=True
+        )
+    try:
+        until(Server(url, process, log), "/health", 90)
+        assert monitoring.is_healthy("mlflow", url, 5000)
+        run = requests.post(f"{url}/api/2.0/mlflow/runs/create", json={"experiment_id": "0"}, timeout=30).json()
+        place = run["run"]["info"]["artifact_uri"].partition(":/")[2]
+        kept = f"{url}/api/2.0/mlflow-artifacts/artifacts/{place}/a.txt"
+        assert requests.put(kept, b"an artifact", timeout=30).ok
+        assert (tmp_path / f"artifacts/{place}/a.txt").read_text() == "an artifact"
+        assert (tmp_path / "mlflow.db").stat().st_size > 0
+        assert requests.get(kept, headers={"Host": "elsewhere.example:5000"}, timeout=30).status_code == 403
+        assert requests.get(kept, headers={"Host": "mlflow:5000"}, timeout=30).text == "an artifact"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
 # The expressions
 
 
@@ -311,41 +349,6 @@ def test_the_checks_of_health_tell_who_is_well(record):
         "prometheus elsewhere": False,
         "alertmanager elsewhere": False,
     }
-
-
-@pytest.mark.slow
-def test_mlflow_starts_keeps_what_it_is_given_and_answers_no_other_name(tmp_path):
-    service, url = monitoring.services()["mlflow"], f"http://127.0.0.1:{free_port()}"
-    places = {
-        "0.0.0.0": "127.0.0.1",  # noqa: S104  # what is put in its place
-        "--port=5000": f"--port={url.rpartition(':')[2]}",
-        "/mlflow/": f"{tmp_path}/",
-    }
-    command = [sys.executable, "-m", *service["command"]]
-    for old, new in places.items():
-        assert any(old in word for word in command)
-        command = [word.replace(old, new) for word in command]
-    log = tmp_path / "log"
-    assert not monitoring.is_healthy("mlflow", url, 5000)
-    with log.open("wb") as out:
-        environment = os.environ | service["environment"] | {"HOME": str(tmp_path)}
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, cwd=tmp_path, env=environment, start_new_session=True
-        )
-    try:
-        until(Server(url, process, log), "/health", 90)
-        assert monitoring.is_healthy("mlflow", url, 5000)
-        run = requests.post(f"{url}/api/2.0/mlflow/runs/create", json={"experiment_id": "0"}, timeout=30).json()
-        place = run["run"]["info"]["artifact_uri"].partition(":/")[2]
-        kept = f"{url}/api/2.0/mlflow-artifacts/artifacts/{place}/a.txt"
-        assert requests.put(kept, b"an artifact", timeout=30).ok
-        assert (tmp_path / f"artifacts/{place}/a.txt").read_text() == "an artifact"
-        assert (tmp_path / "mlflow.db").stat().st_size > 0
-        assert requests.get(kept, headers={"Host": "elsewhere.example:5000"}, timeout=30).status_code == 403
-        assert requests.get(kept, headers={"Host": "mlflow:5000"}, timeout=30).text == "an artifact"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
 
 
 # The files
