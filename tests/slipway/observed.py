@@ -308,9 +308,11 @@ def alerts_at(alertmanager: str) -> list[dict[str, Any]]:
     return found
 
 
-def arrive(alertmanager: str, name: str) -> list[dict[str, Any]]:
-    """Wait for an alert, and give all that are there."""
-    wait_for(lambda: name in {each["labels"]["alertname"] for each in alerts_at(alertmanager)}, f"{name} arrives")
+def arrive(alertmanager: str, name: str, seconds: float = 20) -> list[dict[str, Any]]:
+    """Wait for an alert, but not for ever, and give all that are there."""
+    end = time.monotonic() + seconds
+    while name not in {each["labels"]["alertname"] for each in alerts_at(alertmanager)} and time.monotonic() < end:
+        time.sleep(0.1)
     return alerts_at(alertmanager)
 
 

@@ -318,7 +318,7 @@ def test_no_slot_at_all_is_shown(record):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "summary"), [("GatewayOnStandby", "standing by"), ("GatewayNoSlot", "No slot")])
 def test_an_alert_reaches_alertmanager(name, summary, record):
-    (alert,) = (each for each in record.arrived if each["labels"]["alertname"] == name)
+    (alert,) = [each for each in record.arrived if each["labels"]["alertname"] == name]
     assert alert["labels"] == {"alertname": name, "namespace": NAMESPACE, "severity": "critical"}
     assert alert["status"]["state"] == "active"
     assert summary in alert["annotations"]["summary"]
