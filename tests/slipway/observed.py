@@ -8,19 +8,18 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import requests
+from asked import Prometheus, QueryError, Sample, alerts_at, arrive, running, wait_for
 from examples import diabetes
-from monitoring import configure, is_healthy, where
+from monitoring import configure, is_healthy
 from releases import churned, make_release, with_settings
 from servers import Server, free_port, serving, until
 
@@ -47,8 +46,6 @@ FIRST = 4
 CHECKS = {"prometheus": 9090, "alertmanager": 9093}
 HELD = 20  # requests while a release is watched
 STOOD_IN = 120  # requests while a slot stands in, which are more than all to the gateway before
-
-Sample = tuple[dict[str, str], float]
 
 
 @dataclass
@@ -100,56 +97,6 @@ class ToldGateway(ProcessGateway):
     def __init__(self, home: Path, ports: Ports) -> None:
         super().__init__(home, "127.0.0.1", ports)
         self._place = replace(self._place, exporter=True)
-
-
-@contextmanager
-def running(folder: Path, name: str, *options: str, url: str, path: str = "/-/ready") -> Iterator[None]:
-    """Run a tool until the block ends; it is ready once a path answers."""
-    tool, log = where(name), folder / f"{name}.log"
-    assert tool is not None
-    with log.open("wb") as out:
-        process = subprocess.Popen([tool, *options], stdout=out, stderr=out, cwd=folder)
-    try:
-        until(Server(url, process, log), path, 30)
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-class QueryError(Exception):
-    """An expression that cannot be evaluated."""
-
-
-class Prometheus:
-    """The API of a Prometheus."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def query(self, query: str, moment: float | None = None) -> list[Sample]:
-        """What an expression is now, or was at a moment."""
-        time_of = {} if moment is None else {"time": str(moment)}
-        answer = requests.post(f"{self._url}/api/v1/query", {"query": query, **time_of}, timeout=10).json()
-        if answer["status"] != "success":
-            raise QueryError(answer["error"])
-        return [(each["metric"], float(each["value"][1])) for each in answer["data"]["result"]]
-
-    def get(self, path: str) -> Any:
-        return requests.get(f"{self._url}/api/v1/{path}", timeout=10).json()["data"]
-
-
-def wait_for(what: Callable[[], Any], about: str, seconds: float = 20) -> Any:
-    """Wait until something is true, and give it."""
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, f"never: {about}"
-        time.sleep(0.1)
-    return found
 
 
 def send(url: str, home: Path, counts: dict[str, int], content: Any, parts: int = 1) -> None:
@@ -247,7 +194,7 @@ def _observe(
     return record
 
 
-def _look(prometheus: "Prometheus", queries: set[str], record: Record) -> None:
+def _look(prometheus: Prometheus, queries: set[str], record: Record) -> None:
     """See what Prometheus makes of what it has scraped."""
     moment = time.time()
     for query in sorted(queries):
@@ -300,20 +247,6 @@ def end(slot: Server) -> None:
 def codes(gateway: str, count: int) -> set[int]:
     """What so many requests are answered with."""
     return {requests.post(f"{gateway}/predict", json=GOOD, timeout=10).status_code for _ in range(count)}
-
-
-def alerts_at(alertmanager: str) -> list[dict[str, Any]]:
-    """The alerts that Alertmanager has."""
-    found: list[dict[str, Any]] = requests.get(f"{alertmanager}/api/v2/alerts", timeout=10).json()
-    return found
-
-
-def arrive(alertmanager: str, name: str, seconds: float = 20) -> list[dict[str, Any]]:
-    """Wait for an alert, but not for ever, and give all that are there."""
-    end = time.monotonic() + seconds
-    while name not in {each["labels"]["alertname"] for each in alerts_at(alertmanager)} and time.monotonic() < end:
-        time.sleep(0.1)
-    return alerts_at(alertmanager)
 
 
 def _alerts(alertmanager: str, record: Record) -> None:

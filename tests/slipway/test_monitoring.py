@@ -13,6 +13,7 @@ import monitoring
 import observed
 import pytest
 import requests
+from asked import Sample
 from manifests import objects
 from monitoring import (
     COMPOSE,
@@ -29,7 +30,7 @@ from monitoring import (
     shipped,
     where,
 )
-from observed import SENT, Record, Sample
+from observed import SENT, Record
 from servers import Server, free_port, until
 
 from helpers import ROOT, made_once
@@ -293,7 +294,7 @@ def test_what_is_retried_while_a_release_is_watched_is_shown_and_is_no_standby(r
         assert at_the_gateway(record.answers, retries, "server") == {"blue": 0, "green": 0}
         found = at_the_gateway(record.watched, retries, "server")
         assert found["blue"] == 0
-        # What grows since the last scrape before is all there is, and of it more or less is guessed.
+        # Over a minute, of which Prometheus guesses what it has not scraped.
         assert found["green"] * 60 == pytest.approx(observed.HELD, rel=2 * TOLERANCE)
     assert record.watched[alerts()["alert GatewayOnStandby"]] == []
 
