@@ -342,6 +342,8 @@ def release(
 ) -> None:
     """Release HEAD: build, test and push its image, and commit its digest. Again, it completes or changes nothing."""
     from slipway.delivery.github.api import write_outputs
+    from slipway.delivery.image.engine import find_engine
+    from slipway.delivery.image.scan import missing_tools, scan_image
     from slipway.delivery.image.show import show_checks
     from slipway.delivery.image.trial import try_image
     from slipway.delivery.release import release as releasing
@@ -349,7 +351,12 @@ def release(
     from slipway.delivery.release.mirror import mirror
 
     def passes(image: str) -> bool:
-        return show_checks(try_image(image, engine=engine, network=network))
+        if not show_checks(try_image(image, engine=engine, network=network)):
+            return False
+        if missing := missing_tools():
+            typer.echo(f"not scanned here: {' and '.join(missing)} missing")
+            return True
+        return show_checks(scan_image(find_engine(engine, runs=True), image))
 
     fetch()
     same = None if replace else releasing.unchanged(branch, environment)
@@ -483,6 +490,24 @@ def image_test(
     from slipway.delivery.image.trial import try_image
 
     raise typer.Exit(not show_checks(try_image(image, engine=engine, network=network, patience=patience)))
+
+
+@app.command()
+def scan(
+    image: Annotated[str | None, typer.Option(help="The image; the one that was built last unless given.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(envvar="SLIPWAY_ENGINE", help="docker or podman; the first that is here.")
+    ] = None,
+) -> None:
+    """List what the image consists of, and look up what is known to be wrong. Exits with 1 at a grave, mended hole."""
+    from slipway.delivery.image.build import BUILT
+    from slipway.delivery.image.engine import find_engine
+    from slipway.delivery.image.scan import scan_image
+    from slipway.delivery.image.show import show_checks
+    from slipway.files import read_report
+
+    name = image or str(read_report(BUILT)["image"])
+    raise typer.Exit(not show_checks(scan_image(find_engine(engine, runs=True), name)))
 
 
 def main() -> None:
