@@ -11,7 +11,7 @@ from helpers import ROOT, git, write
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
-# Stands in for Python on a machine without uv: it is new enough, and its pip, or that of the environments that it makes,
+# Stands in for Python on a machine without uv: it is new enough, and its pip, or that of environments that it makes,
 # installs a uv that says what it is told.
 PYTHON = """#!/bin/sh
 case "$*" in
