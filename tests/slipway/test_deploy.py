@@ -239,6 +239,19 @@ def kill(container: str) -> None:
     os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
 
 
+def test_without_haproxy_callers_are_told_where_to_ask(site, monkeypatch):
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None if name == "haproxy" else which(name))
+    for name, code, port in (("model-v1", 0, 1), ("model-v2", 0, 2), ("model-v3", 1, 2)):
+        site.release(*([other_answers] if code else []))
+        assert site.deploy() == code
+        if not code:
+            assert f"production runs {name}" in site.said[-1]
+            assert f"http://127.0.0.1:{site.port + port} " in site.said[-1]
+    site.port += 2
+    assert site.ask() == site.version("model-v2")
+
+
 def test_a_full_disk_is_said_and_what_runs_runs_on(site):
     site.release()
     site.deploy()

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from slipway.delivery.deploy.gateway import Gateway, Place
+from slipway.delivery.deploy.gateway import HAProxy, Place
 from slipway.delivery.deploy.host import Host, Ports
 from slipway.delivery.deploy.slots import Slot
 from slipway.delivery.deploy.state import OTHER, Colour, Running
@@ -87,6 +87,7 @@ class Project:
             )
         self.home, self.folder = home, home / "compose"
         self._environment, self._command = environment, command
+        self.address = f"http://{host}:{ports.callers}"
         self._file = home / "compose.env"
         fixed = {"ENVIRONMENT": environment, "HOST": host, "PORT": ports.callers, "ABOUT_PORT": ports.about}
         of_slots = {f"{colour.upper()}_PORT": ports.of(colour) for colour in OTHER}
@@ -179,14 +180,14 @@ class ContainerSlot(Slot):
         return self._folder / "release"
 
 
-class ComposeGateway(Gateway):
+class ComposeGateway(HAProxy):
     """HAProxy as a container, which keeps its address whatever becomes of its configuration."""
 
     def __init__(self, project: Project, ports: Ports) -> None:
         servers = {colour: f"{colour}:3000" for colour in OTHER}
         found = "resolvers docker init-addr last,libc,none"
         place = Place(RESOLVERS, ":8080", ":8404", servers, found, exporter=True)
-        super().__init__(project.home, project.home / "gateway/haproxy.cfg", place, ports.about)
+        super().__init__(project.home, project.home / "gateway/haproxy.cfg", place, project.address, ports.about)
         self._project = project
 
     def stop(self) -> None:
