@@ -169,7 +169,7 @@ def story(
     need_skopeo()
     if reason := why_not():
         pytest.skip(f"no image is built here: {reason}")
-    made = Story(ran, tmp_path, registry, "compose", {"GATEWAY_IMAGE": request.getfixturevalue("images")[1]})
+    made = Story(ran, tmp_path, registry, "compose", {"GATEWAY_IMAGE": request.getfixturevalue("images")["gateway"]})
     yield made
     for environment in made.ports:
         if (made.work / ".deploy" / environment / "state.json").exists():

@@ -1,6 +1,7 @@
 """A host with Docker Compose: the slots and the gateway are containers, and their monitoring runs beside them."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -23,6 +24,9 @@ from slipway.settings import read_yaml
 FILES = Path("deploy/compose")
 RULES = Path("deploy/kubernetes/components/monitoring/rules.yaml")  # one source of alerts, for clusters and for this
 OWN = ("gateway", *OTHER)  # what is started one by one
+# What whoever deploys may say as variables of the shell; once said, it is kept.
+WATCHING = ("PROMETHEUS", "ALERTMANAGER", "GRAFANA", "MLFLOW")
+CHOSEN = ("GATEWAY_IMAGE", *(f"{name}_{what}" for name in WATCHING for what in ("IMAGE", "PORT")))
 READS_ANEW = {"alertmanager", "prometheus"}  # their files, when they get SIGHUP
 # Docker's own name server. A container that was started again may have another address.
 RESOLVERS = """
@@ -91,7 +95,8 @@ class Project:
         self._file = home / "compose.env"
         fixed = {"ENVIRONMENT": environment, "HOST": host, "PORT": ports.callers, "ABOUT_PORT": ports.about}
         of_slots = {f"{colour.upper()}_PORT": ports.of(colour) for colour in OTHER}
-        self._variables = {**self._read(), **{name: str(value) for name, value in {**fixed, **of_slots}.items()}}
+        chosen = {name: os.environ[name] for name in CHOSEN if name in os.environ}
+        self._variables = self._read() | chosen | {name: str(value) for name, value in {**fixed, **of_slots}.items()}
 
     def call(self, *words: str, problem: str) -> str:
         """Run a command of Compose and give what it says.
