@@ -66,8 +66,8 @@ def test_a_grave_hole_that_is_mended_fails_the_scan_and_is_named(desk, severitie
         grave = len(severities) - 1
         assert looked.detail == f"CVE-2026-{grave} in openssl 3.0.16-1, mended in 3.0.17-1"
     assert (desk / "called").read_text().splitlines() == [
-        f"syft scan docker:slipway:1 --quiet --output spdx-json={desk}/out/sbom.spdx.json",
-        f"grype sbom:{desk}/out/sbom.spdx.json --quiet --only-fixed --output json",
+        f"syft scan docker:slipway:1 --output spdx-json={desk}/out/sbom.spdx.json",
+        f"grype sbom:{desk}/out/sbom.spdx.json --only-fixed --output json",
     ]
 
 

@@ -39,13 +39,13 @@ def scan_image(engine: Engine, image: str, sbom: Path = SBOM) -> Iterator[Check]
         raise UserError(f"{' and '.join(missing)} missing; install them: https://github.com/anchore")
     sbom.parent.mkdir(parents=True, exist_ok=True)
     with console().status("listing what the image consists of"):
-        done = do(["syft", "scan", f"{engine.name}:{image}", "--quiet", "--output", f"spdx-json={sbom}"])
+        done = do(["syft", "scan", f"{engine.name}:{image}", "--output", f"spdx-json={sbom}"])
     if done.returncode:
         raise UserError(f"{image}: cannot be listed: {last_line(done)}")
     packages = len(json.loads(sbom.read_bytes())["packages"])
     yield Check("says what it consists of", passed=packages > 0, detail=f"{packages} packages, in {sbom}")
     with console().status("looking up what is known"):
-        done = do(["grype", f"sbom:{sbom}", "--quiet", "--only-fixed", "--output", "json"])
+        done = do(["grype", f"sbom:{sbom}", "--only-fixed", "--output", "json"])
     try:
         matches = json.loads(done.stdout)["matches"]
         grave = sorted({_said(match) for match in matches if match["vulnerability"]["severity"] in GRAVE})
