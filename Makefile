@@ -1,7 +1,7 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict model image image-test release sign promote rollback deploy lineage test test-fast lint format lock hooks bench clean ready
+.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict model image image-test scan release sign promote rollback deploy lineage test test-fast lint format lock hooks bench clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
@@ -88,6 +88,9 @@ image: ready ## Build the container image of the last run's model; ARGS="--base 
 
 image-test: ready ## Run that image as a cluster would, ask it, stop it under load, and look inside
 	@$(run) slipway image-test $(ARGS)
+
+scan: ready ## List what that image consists of with syft, and look up with grype what is known to be wrong with it
+	@$(run) slipway scan $(ARGS)
 
 release: ready ## Release HEAD: push its image, commit its digest; ARGS="--to oci:artifacts/images" needs no registry
 	@$(run) slipway release $${TO:+--to "$$TO"} $(ARGS)

@@ -35,11 +35,28 @@ from slipway.service.release import example, load_golden
 from slipway.signature import load_signature
 
 __all__ = ["registry"]  # a fixture
-GATEWAY = """\
-FROM {base}
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends haproxy
+# Debian's own, for what a registry would have.
+TOOLS = """\
+FROM {base} AS tools
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends haproxy prometheus prometheus-alertmanager \\
+    && mkdir -p /prometheus && chown nobody /prometheus /var/lib/prometheus
+
+FROM tools AS gateway
 USER haproxy
+
+FROM tools AS prometheus
+USER nobody
+ENTRYPOINT ["prometheus"]
+
+FROM tools AS alertmanager
+RUN mkdir -p /alertmanager && chown nobody /alertmanager
+USER nobody
+ENTRYPOINT ["prometheus-alertmanager"]
+
+FROM tools AS idle
+ENTRYPOINT ["sleep", "600"]
 """
+IMAGES = ("gateway", "prometheus", "alertmanager", "idle")
 MODEL = """\
 FROM {image}
 USER 0
@@ -71,8 +88,8 @@ def bento(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def images(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """An image of the demo's model, and one of HAProxy."""
+def images(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An image of the demo's model, and those of what runs around it."""
     if reason := why_not():
         pytest.skip(f"no image is built here: {reason}")
     if compose_command() is None:
@@ -85,13 +102,23 @@ def images(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, st
         assert done.returncode == 0, done.stderr
         engine.call("tag", _built(folder), f"slipway-site:{_own(folder)}", problem="tag")
         base = os.environ.get("SLIPWAY_IMAGE_BASE", "debian:bookworm-slim")
-        (folder / "gateway").mkdir()
-        (folder / "gateway/Dockerfile").write_text(GATEWAY.format(base=base))
-        build = ["build", "--quiet", "--network", "host", "--tag", f"slipway-gateway:{_own(folder)}"]
-        engine.call(*build, str(folder / "gateway"), problem="the gateway's image cannot be built")
+        (folder / "tools").mkdir()
+        (folder / "tools/Dockerfile").write_text(TOOLS.format(base=base))
+        for name in IMAGES:
+            build = [
+                "build",
+                "--quiet",
+                "--network",
+                "host",
+                "--target",
+                name,
+                "--tag",
+                f"slipway-{name}:{_own(folder)}",
+            ]
+            engine.call(*build, str(folder / "tools"), problem=f"the image of {name} cannot be built")
 
     folder = made_once(tmp_path_factory, "site", make)
-    return f"slipway-site:{_own(folder)}", f"slipway-gateway:{_own(folder)}"
+    return {name: f"slipway-{name}:{_own(folder)}" for name in ("site", *IMAGES)}
 
 
 def _built(folder: Path) -> str:
@@ -184,7 +211,7 @@ class ContainerSite(Site):
 
     kind: Kind = "compose"
 
-    def __init__(self, folder: Path, bento: Path, registry: str, images: tuple[str, str]) -> None:
+    def __init__(self, folder: Path, bento: Path, registry: str, images: dict[str, str]) -> None:
         super().__init__(folder, bento)
         self.registry, self._images = Registry(f"{registry}/owner/model"), images
         shutil.copytree(ROOT / FILES, self.project.work / FILES)
@@ -194,7 +221,7 @@ class ContainerSite(Site):
 
     def _stored(self, commit: str) -> tuple[Registry, Stored]:
         engine, context = find_engine("docker", runs=True), self.folder / "content/app"
-        (context / "Dockerfile").write_text(MODEL.format(image=self._images[0], commit=commit))
+        (context / "Dockerfile").write_text(MODEL.format(image=self._images["site"], commit=commit))
         name = f"slipway-site-{self.port}:{commit[:12]}"
         engine.call("build", "--quiet", "--tag", name, str(context), problem="the image cannot be built")
         digest = self.registry.push(engine, name, commit[:12])
@@ -215,7 +242,7 @@ def site(
     need_skopeo()
     if getattr(request, "param", None) == "compose":
         images = request.getfixturevalue("images")
-        monkeypatch.setenv("GATEWAY_IMAGE", images[1])
+        monkeypatch.setenv("GATEWAY_IMAGE", images["gateway"])
         made: Site = ContainerSite(tmp_path, bento, request.getfixturevalue("registry"), images)
     elif shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin") is None:
         pytest.skip("haproxy is not installed")

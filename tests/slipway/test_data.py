@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from helpers import dvc, git, slipway
+from helpers import copy_project, dvc, git, slipway
 from slipway.delivery.data import version_data
 from slipway.errors import UserError
 from slipway.settings import read_yaml
@@ -13,6 +13,14 @@ from slipway.settings import read_yaml
 
 def status(pulled: Path) -> list[str]:
     return git(pulled, "status", "--porcelain", "-uall").splitlines()
+
+
+@pytest.mark.parametrize("words", [["data"], ["--allow-missing"]])
+def test_a_clone_pulls_the_raw_data_without_an_account(tmp_path, words):
+    root = copy_project(tmp_path / "project")
+    assert not (root / "data").exists()
+    dvc(root, "pull", *words)
+    assert [path.name for path in (root / "data").iterdir()] == ["breast_cancer.parquet"]
 
 
 def test_changed_data_is_versioned_and_only_its_objects_are_seen_by_git(pulled):

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import psutil
 import pytest
-from images import cut_after
+from images import cut_after, free_port
 from sites import Site, bento, images, load, registry, site
 
 from helpers import git, slipway
@@ -230,6 +233,52 @@ def test_containers_that_are_killed_come_back_by_themselves_and_a_registry_that_
     assert site.ask() == site.version("model-v2")
 
 
+@pytest.mark.parametrize("site", ["compose"], indirect=True)
+def test_what_watches_the_model_sees_it_and_hears_of_other_alerts(site, images, monkeypatch):
+    for name in ("prometheus", "alertmanager", "grafana", "mlflow"):
+        monkeypatch.setenv(f"{name.upper()}_IMAGE", images.get(name, images["idle"]))
+        monkeypatch.setenv(f"{name.upper()}_PORT", str(free_port()))
+    site.release()
+    assert site.deploy(monitoring=True) == 0
+    assert not any("warning" in line for line in site.said), site.said
+    told = asked("slipway_model_info")
+    assert {(each["namespace"], each["pod"], each["version"]) for each in told} == {
+        ("production", "blue", site.version("model-v1"))
+    }
+    asked('haproxy_frontend_http_requests_total{proxy="model"}')
+    rules = Path("deploy/kubernetes/components/monitoring/rules.yaml")
+    text = rules.read_text()
+    assert "ModelSlow" in text
+    site.project.merge("another name", **{str(rules): text.replace("ModelSlow", "ModelVerySlow")})
+    assert site.deploy(monitoring=True) == 0
+    for _ in range(100):
+        if "ModelVerySlow" in json.dumps(prometheus("/api/v1/rules")):
+            break
+        time.sleep(0.2)
+    else:
+        raise AssertionError("Prometheus was not told")
+
+
+def prometheus(path: str) -> dict[str, Any]:
+    connection = HTTPConnection("127.0.0.1", int(os.environ["PROMETHEUS_PORT"]), timeout=5)
+    connection.request("GET", path)
+    found: dict[str, Any] = json.loads(connection.getresponse().read())
+    return found
+
+
+def asked(query: str) -> list[dict[str, str]]:
+    """The labels of what Prometheus finds, once it does."""
+    for _ in range(200):
+        try:
+            found = prometheus(f"/api/v1/query?query={quote(query)}")["data"]["result"]
+        except (OSError, HTTPException):
+            found = []
+        if found:
+            return [each["metric"] for each in found]
+        time.sleep(0.2)
+    raise AssertionError(f"Prometheus has no {query}")
+
+
 def docker(*words: str) -> str:
     return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
 
@@ -237,6 +286,19 @@ def docker(*words: str) -> str:
 def kill(container: str) -> None:
     """Kill a container's process, which is no `docker kill`: that is taken for the wish that it stays down."""
     os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
+
+
+def test_without_haproxy_callers_are_told_where_to_ask(site, monkeypatch):
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None if name == "haproxy" else which(name))
+    for name, code, port in (("model-v1", 0, 1), ("model-v2", 0, 2), ("model-v3", 1, 2)):
+        site.release(*([other_answers] if code else []))
+        assert site.deploy() == code
+        if not code:
+            assert f"production runs {name}" in site.said[-1]
+            assert f"http://127.0.0.1:{site.port + port} " in site.said[-1]
+    site.port += 2
+    assert site.ask() == site.version("model-v2")
 
 
 def test_a_full_disk_is_said_and_what_runs_runs_on(site):

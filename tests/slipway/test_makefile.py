@@ -11,12 +11,16 @@ from helpers import ROOT, git, write
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
-# Stands in for Python on a machine without uv: it is new enough, and its pip installs a uv that says what it is told.
+# Stands in for Python on a machine without uv: it is new enough, and its pip, or that of environments that it makes,
+# installs a uv that says what it is told.
 PYTHON = """#!/bin/sh
-case "$1" in
-    -c) exit "${TOO_OLD:-0}" ;;
+case "$*" in
+    "-m pip help") [ -z "$PIP" ] || echo "  --python <python>" ;;
+    "-m pip --python "*) bin=$(dirname "$4"); cp "$(dirname "$0")/pip" "$bin/ours"; shift 4; "$bin/ours" "$@" ;;
+    "-m venv --without-pip "*) echo without; mkdir -p "$4/bin" ;;
+    "-m venv "*) mkdir -p "$3/bin"; cp "$(dirname "$0")/pip" "$3/bin/pip" ;;
     --version) echo "Python 3.9.6" ;;
-    -m) mkdir -p "$3/bin"; cp "$(dirname "$0")/pip" "$3/bin/pip" ;;
+    -c*) exit "${TOO_OLD:-0}" ;;
 esac
 """
 PIP = """#!/bin/sh
@@ -34,7 +38,7 @@ chmod +x "$(dirname "$0")/uv"
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """A project beside a `bin` that has no more than Python, git, make and what every system has."""
-    for tool in ("git", "awk", "rm", "touch", "mkdir", "cp", "cat", "chmod", "dirname", "sh"):
+    for tool in ("git", "awk", "rm", "touch", "mkdir", "cp", "cat", "chmod", "dirname", "grep", "sh"):
         (tmp_path / "bin").mkdir(exist_ok=True)
         (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
     for name, text in {"python3": PYTHON, "pip": PIP}.items():
@@ -65,8 +69,10 @@ def test_help_is_the_default_and_gives_every_target_one_line(machine: Path) -> N
     assert len(lines) == len(targets)
 
 
-def test_uv_is_installed_into_the_project_once(machine: Path) -> None:
-    first, second = make(machine, "setup"), make(machine, "setup")
+@pytest.mark.parametrize("pip", ["", "has --python"])
+def test_uv_is_installed_into_the_project_once(machine: Path, pip: str) -> None:
+    first, second = make(machine, "setup", PIP=pip), make(machine, "setup")
+    assert ("without" in first.stdout) == bool(pip)
 
     assert re.search(r"^pip install .*uv==\d+\.\d+\.\d+$", first.stdout, re.MULTILINE)
     assert first.stdout.splitlines()[-1] == "uv sync --frozen unset unset"

@@ -1,15 +1,15 @@
 """A host with Docker Compose: the slots and the gateway are containers, and their monitoring runs beside them."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from slipway.delivery.deploy.gateway import Gateway, Place
+from slipway.delivery.deploy.gateway import HAProxy, Place
 from slipway.delivery.deploy.host import Host, Ports
 from slipway.delivery.deploy.slots import Slot
 from slipway.delivery.deploy.state import OTHER, Colour, Running
@@ -18,12 +18,16 @@ from slipway.delivery.image.files import BENTO
 from slipway.delivery.release.lineage import Lineage
 from slipway.delivery.release.registry import registry_of_image
 from slipway.errors import UserError
-from slipway.files import console, write_text
+from slipway.files import console, replaced, write_text
 from slipway.settings import read_yaml
 
 FILES = Path("deploy/compose")
 RULES = Path("deploy/kubernetes/components/monitoring/rules.yaml")  # one source of alerts, for clusters and for this
 OWN = ("gateway", *OTHER)  # what is started one by one
+# What whoever deploys may say as variables of the shell; once said, it is kept.
+WATCHING = ("PROMETHEUS", "ALERTMANAGER", "GRAFANA", "MLFLOW")
+CHOSEN = ("GATEWAY_IMAGE", *(f"{name}_{what}" for name in WATCHING for what in ("IMAGE", "PORT")))
+READS_ANEW = {"alertmanager", "prometheus"}  # their files, when they get SIGHUP
 # Docker's own name server. A container that was started again may have another address.
 RESOLVERS = """
 resolvers docker
@@ -87,10 +91,12 @@ class Project:
             )
         self.home, self.folder = home, home / "compose"
         self._environment, self._command = environment, command
+        self.address = f"http://{host}:{ports.callers}"
         self._file = home / "compose.env"
         fixed = {"ENVIRONMENT": environment, "HOST": host, "PORT": ports.callers, "ABOUT_PORT": ports.about}
         of_slots = {f"{colour.upper()}_PORT": ports.of(colour) for colour in OTHER}
-        self._variables = {**self._read(), **{name: str(value) for name, value in {**fixed, **of_slots}.items()}}
+        chosen = {name: os.environ[name] for name in CHOSEN if name in os.environ}
+        self._variables = self._read() | chosen | {name: str(value) for name, value in {**fixed, **of_slots}.items()}
 
     def call(self, *words: str, problem: str) -> str:
         """Run a command of Compose and give what it says.
@@ -179,14 +185,14 @@ class ContainerSlot(Slot):
         return self._folder / "release"
 
 
-class ComposeGateway(Gateway):
+class ComposeGateway(HAProxy):
     """HAProxy as a container, which keeps its address whatever becomes of its configuration."""
 
     def __init__(self, project: Project, ports: Ports) -> None:
         servers = {colour: f"{colour}:3000" for colour in OTHER}
         found = "resolvers docker init-addr last,libc,none"
         place = Place(RESOLVERS, ":8080", ":8404", servers, found, exporter=True)
-        super().__init__(project.home, project.home / "gateway/haproxy.cfg", place, ports.about)
+        super().__init__(project.home, project.home / "gateway/haproxy.cfg", place, project.address, ports.about)
         self._project = project
 
     def stop(self) -> None:
@@ -194,7 +200,8 @@ class ComposeGateway(Gateway):
         self._project.call("rm", "--stop", "--force", "gateway", problem="the gateway cannot be stopped")
 
     def _load(self) -> None:
-        self._config.chmod(0o644)  # HAProxy's container has a user of its own
+        self._config.chmod(0o644)  # as HAProxy's container has a user of its own
+        self._config.parent.chmod(0o755)
         problem = "the gateway does not start"
         if self._project.call("ps", "--status", "running", "--quiet", "gateway", problem=problem).strip():
             self._project.call("kill", "--signal", "SIGUSR2", "gateway", problem=problem)
@@ -216,7 +223,7 @@ class ComposeHost(Host):
         self, project: Project, gateway: ComposeGateway, slots: Mapping[Colour, Slot], *, monitoring: bool
     ) -> None:
         super().__init__("compose", gateway, slots)
-        self._project, self._monitoring = project, monitoring
+        self._project, self._monitoring, self._changed = project, monitoring, False
 
     def prepare(self, root: Path) -> None:
         """Have the files for Compose, and the alerts, as git has them.
@@ -227,14 +234,17 @@ class ComposeHost(Host):
         if not (root / FILES / "compose.yaml").is_file():
             raise UserError(f"{FILES}/compose.yaml: is not in that commit; --to processes does without")
         alerts = json.dumps({"groups": read_yaml(root / RULES)["spec"]["groups"]}, indent=1)
-        mark = _mark(root / FILES, alerts)
+        wanted = {path.relative_to(root / FILES): path.read_bytes() for path in _files(root / FILES)}
         folder = self._project.folder
-        if self._project.get("MARK") == mark and folder.is_dir():
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(root / FILES, folder)
-        write_text(self._project.home / "rules/rules.yaml", alerts)  # JSON is YAML
-        self._project.set("MARK", mark)  # containers with this label are made anew, as their files are
+        # One by one, since containers have these folders as they were when they began.
+        changed = [path for path, content in wanted.items() if _write(folder / path, content)]
+        gone = [path for path in _files(folder) if path.relative_to(folder) not in wanted]
+        for path in gone:
+            path.unlink()
+        if _write(self._project.home / "rules/rules.yaml", alerts.encode()) or changed or gone:  # JSON is YAML
+            self._changed = True
+        (self._project.home / "secrets").mkdir(exist_ok=True)  # or Docker makes it, as root
+        self._project.write()
 
     def accompany(self) -> str | None:
         """Start what watches the model."""
@@ -243,8 +253,12 @@ class ComposeHost(Host):
         try:
             others = self._project.call("config", "--services", problem="compose").split()
             watching = sorted({*others} - {*OWN})
+            ran = self._project.call("ps", "--services", "--status", "running", problem="compose").split()
             if watching:
                 self._project.call("up", "--detach", "--no-deps", *watching, problem="the monitoring does not run")
+            if self._changed and (told := sorted({*ran} & READS_ANEW)):
+                self._project.call("kill", "--signal", "SIGHUP", *told, problem="the monitoring cannot be told")
+            self._changed = False
         except UserError as problem:
             return str(problem)
         return None
@@ -271,8 +285,16 @@ def _fetch(lineage: Lineage) -> str:
     return name
 
 
-def _mark(folder: Path, alerts: str) -> str:
-    found = sha256(alerts.encode())
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        found.update(f"\0{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes())
-    return found.hexdigest()[:16]
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _write(path: Path, content: bytes) -> bool:
+    """Write a file if it is another one; whether it was."""
+    if path.exists() and path.read_bytes() == content:
+        return False
+    with replaced(path) as draft:
+        draft.write_bytes(content)
+        draft.chmod(0o644)  # containers have users of their own
+    path.parent.chmod(0o755)
+    return True

@@ -119,7 +119,7 @@ def _once(machine: Machine, host: Host, wishes: Wishes, say: Say) -> int:
     if outcome.rejected is None:
         if problem := host.accompany():
             say(f"warning: {problem}")
-        say(f"{wishes.environment} runs {wanted.name} ({wanted.version}) on http://{wishes.host}:{wishes.port}")
+        say(f"{wishes.environment} runs {wanted.name} ({wanted.version}) on {machine.address}")
         return 0
     _tell(outcome, wanted, wishes, say)
     return 1

@@ -96,24 +96,61 @@ class Place:
 
 
 class Gateway(ABC):
-    """The gateway of a machine.
+    """What is between callers and slots."""
+
+    @abstractmethod
+    def give_to(self, active: Colour, share: Share) -> None:
+        """Have it run, with the traffic on a slot: new requests at once, while those in work are finished.
+
+        Raises:
+            UserError: It does not start.
+        """
+
+    @abstractmethod
+    def is_up(self, colour: Colour, share: Share) -> bool:
+        """Whether it finds a slot ready.
+
+        Raises:
+            OSError: It does not answer.
+        """
+
+    @abstractmethod
+    def unanswered(self, colour: Colour, share: Share) -> int:
+        """How many requests to a slot got no answer since the gateway was started.
+
+        Raises:
+            OSError: It does not answer.
+        """
+
+    @abstractmethod
+    def is_alive(self) -> bool:
+        """Whether it answers."""
+
+    @abstractmethod
+    def address(self, active: Colour) -> str:
+        """Where callers ask while a slot has the traffic."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it, once the requests in work are done."""
+
+
+class HAProxy(Gateway):
+    """HAProxy, wherever it runs.
 
     Args:
         home: The machine's folder.
         config: The file for its configuration.
         place: Where it is.
+        address: Where callers ask.
         about: The port, on this machine, that tells of the gateway itself.
     """
 
-    def __init__(self, home: Path, config: Path, place: Place, about: int) -> None:
-        self._home, self._config, self._place, self._about = home, config, place, about
+    def __init__(self, home: Path, config: Path, place: Place, address: str, about: int) -> None:
+        self._home, self._config, self._place, self._address, self._about = home, config, place, address, about
 
     def give_to(self, active: Colour, share: Share) -> None:
-        """Have it run, with the traffic on a slot: new requests at once, while those in work are finished.
-
-        Raises:
-            UserError: HAProxy is missing, or does not start.
-        """
+        """Have it run, with the traffic on a slot, by a variable if it runs already."""
         name = f"{active}-{share}"
         text, mark = self._configuration(name)
         if not self._config.exists() or self._config.read_text(encoding="utf-8") != text:
@@ -131,19 +168,11 @@ class Gateway(ABC):
             time.sleep(0.05)
 
     def is_up(self, colour: Colour, share: Share) -> bool:
-        """Whether it finds a slot ready.
-
-        Raises:
-            OSError: It does not answer.
-        """
+        """Whether its checks of a slot pass."""
         return self._row(colour, share)["status"].startswith("UP")
 
     def unanswered(self, colour: Colour, share: Share) -> int:
-        """How many requests to a slot got no answer since the gateway was started.
-
-        Raises:
-            OSError: It does not answer.
-        """
+        """How many requests to a slot got no answer since HAProxy was started."""
         row = self._row(colour, share)
         return int(row["eresp"] or 0) + int(row["econ"] or 0)
 
@@ -151,9 +180,10 @@ class Gateway(ABC):
         """Whether it answers."""
         return self._share() is not None
 
-    @abstractmethod
-    def stop(self) -> None:
-        """End it, once the requests in work are done."""
+    def address(self, active: Colour) -> str:
+        """Its own, whoever has the traffic."""
+        del active
+        return self._address
 
     @abstractmethod
     def _load(self) -> None:

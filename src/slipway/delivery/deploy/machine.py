@@ -120,6 +120,11 @@ class Machine:
         self._say(f"{lineage.name} runs")
         return Outcome(running)
 
+    @property
+    def address(self) -> str:
+        """Where callers ask."""
+        return self._gateway.address(self._state.active or "blue")
+
     def stop(self) -> None:
         """End the gateway, then the services."""
         self._gateway.stop()

@@ -5,15 +5,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from slipway.delivery.deploy.gateway import PATIENCE, Gateway, Place
+from slipway.delivery.deploy.gateway import PATIENCE, Gateway, HAProxy, Place, Share
 from slipway.delivery.deploy.host import Host, Ports
 from slipway.delivery.deploy.slots import GRACE, Slot
-from slipway.delivery.deploy.state import OTHER, Running
+from slipway.delivery.deploy.state import OTHER, Colour, Running
 from slipway.delivery.deploy.unpack import unpack
 from slipway.delivery.git import do, last_line
 from slipway.delivery.release.lineage import Lineage
@@ -28,8 +29,9 @@ def processes(home: Path, host: str, ports: Ports) -> Host:
         host: The address that callers ask.
         ports: Of this machine.
     """
+    haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     slots = {colour: ProcessSlot(home, colour, ports.of(colour)) for colour in OTHER}
-    return Host("processes", ProcessGateway(home, host, ports), slots)
+    return Host("processes", ProcessGateway(haproxy, home, host, ports) if haproxy else Direct(slots), slots)
 
 
 class ProcessSlot(Slot):
@@ -102,17 +104,53 @@ class ProcessSlot(Slot):
         return Running(name=name, digest=digest, version=version, process=process.pid, began=began)
 
 
-class ProcessGateway(Gateway):
+class Direct(Gateway):
+    """No gateway, where HAProxy is not installed: callers ask the slots themselves, and have to be told which.
+
+    Args:
+        slots: The slots.
+    """
+
+    def __init__(self, slots: Mapping[Colour, Slot]) -> None:
+        self._slots = slots
+
+    def give_to(self, active: Colour, share: Share) -> None:
+        """Nothing has to be done."""
+
+    def is_up(self, colour: Colour, share: Share) -> bool:
+        """Whether the slot says that it is ready."""
+        del share
+        return self._slots[colour].is_ready()
+
+    def unanswered(self, colour: Colour, share: Share) -> int:
+        """What nobody counts."""
+        del colour, share
+        return 0
+
+    def is_alive(self) -> bool:
+        """There is nothing that could end."""
+        return True
+
+    def address(self, active: Colour) -> str:
+        """The slot's."""
+        return f"http://127.0.0.1:{self._slots[active].port} (not one address for both slots, as haproxy is missing)"
+
+    def stop(self) -> None:
+        """Nothing has to be done."""
+
+
+class ProcessGateway(HAProxy):
     """HAProxy as a process."""
 
-    def __init__(self, home: Path, host: str, ports: Ports) -> None:
+    def __init__(self, haproxy: str, home: Path, host: str, ports: Ports) -> None:
+        self._haproxy = haproxy
         # A socket's path may have 107 characters, fewer than some folders have.
         self._socket = Path(f"/tmp/slipway-{os.getuid()}-{ports.callers}.sock")  # noqa: S108  # mode 600, of this user
         self._pid = home.resolve() / "gateway.pid"
         own = f"    stats socket {self._socket} mode 600 level admin expose-fd listeners\n    pidfile {self._pid}\n"
         servers = {colour: f"127.0.0.1:{ports.of(colour)}" for colour in OTHER}
         place = Place(own, f"{host}:{ports.callers}", f"127.0.0.1:{ports.about}", servers)
-        super().__init__(home, home.resolve() / "gateway.cfg", place, ports.about)
+        super().__init__(home, home.resolve() / "gateway.cfg", place, f"http://{host}:{ports.callers}", ports.about)
 
     def stop(self) -> None:
         """End it, once the requests in work are done."""
@@ -127,13 +165,10 @@ class ProcessGateway(Gateway):
         self._socket.unlink(missing_ok=True)
 
     def _load(self) -> None:
-        haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if haproxy is None:
-            raise UserError("haproxy is missing; install it (Debian and Ubuntu: `apt install haproxy`)")
         # The new process gets the sockets of the old one, which finishes what it has in work.
         before = self._process() if self.is_alive() else None
         taking_over = ["-x", str(self._socket), "-sf", str(before.pid)] if before else []
-        done = do([haproxy, "-D", "-f", str(self._config), *taking_over])
+        done = do([self._haproxy, "-D", "-f", str(self._config), *taking_over])
         if done.returncode:
             raise UserError(f"the gateway does not start: {last_line(done)}")
 

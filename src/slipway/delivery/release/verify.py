@@ -23,8 +23,8 @@ class Finding:
 
 
 def verify(lineage: Lineage) -> list[Finding]:
-    """Look whether the registry has the image, whether it is signed, and who approved of its commit."""
-    return [_stored(lineage), _signed(lineage), _approved(lineage)]
+    """Look whether the registry has the image, whether it and its SBOM are signed, and who approved of its commit."""
+    return [_stored(lineage), *_signed(lineage), _approved(lineage)]
 
 
 def _stored(lineage: Lineage) -> Finding:
@@ -41,16 +41,22 @@ def _stored(lineage: Lineage) -> Finding:
     return Finding(what, True, f"{lineage.image} has {lineage.digest[:19]}")
 
 
-def _signed(lineage: Lineage) -> Finding:
-    what, repository = "signature", os.environ.get("GITHUB_REPOSITORY")
+def _signed(lineage: Lineage) -> list[Finding]:
+    """Whether the image is signed, and the list of what it consists of with it, by a workflow of this repository."""
+    repository = os.environ.get("GITHUB_REPOSITORY")
     if shutil.which("cosign") is None:
-        return Finding(what, None, "not checked, since cosign is missing")
+        return [Finding(what, None, "not checked, since cosign is missing") for what in ("signature", "SBOM")]
     if repository is None:
-        return Finding(what, None, "not checked: GITHUB_REPOSITORY, whose workflows may sign, is not set")
+        why = "not checked: GITHUB_REPOSITORY, whose workflows may sign, is not set"
+        return [Finding(what, None, why) for what in ("signature", "SBOM")]
     server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
     who = ["--certificate-oidc-issuer", ISSUER, "--certificate-identity-regexp", f"^{server}/{repository}/"]
-    done = do(["cosign", "verify", *who, f"{lineage.image}@{lineage.digest}"])
-    return Finding(what, done.returncode == 0, "cosign verifies it" if done.returncode == 0 else last_line(done))
+    ways = {"signature": ["verify"], "SBOM": ["verify-attestation", "--type", "spdxjson"]}
+    found = []
+    for what, words in ways.items():
+        done = do(["cosign", *words, *who, f"{lineage.image}@{lineage.digest}"])
+        found.append(Finding(what, done.returncode == 0, last_line(done) if done.returncode else "cosign verifies it"))
+    return found
 
 
 def _approved(lineage: Lineage) -> Finding:
