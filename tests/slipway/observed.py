@@ -19,7 +19,7 @@ from typing import Any
 import requests
 from asked import Prometheus, QueryError, Sample, alerts_at, arrive, running, wait_for
 from examples import diabetes
-from monitoring import configure, is_healthy
+from monitoring import configure, is_healthy, where
 from releases import churned, make_release, with_settings
 from servers import Server, free_port, serving, until
 
@@ -95,7 +95,7 @@ class ToldGateway(ProcessGateway):
     """The gateway as a process, with the metrics that it gives as a container."""
 
     def __init__(self, home: Path, ports: Ports) -> None:
-        super().__init__(home, "127.0.0.1", ports)
+        super().__init__(str(where("haproxy")), home, "127.0.0.1", ports)
         self._place = replace(self._place, exporter=True)
 
 
