@@ -202,8 +202,8 @@ class Site:
         return git(self.project.origin, "rev-parse", f"{name}^{{commit}}~1").strip()[:12]
 
     def close(self) -> None:
-        for home in following.HOME.glob("*/state.json"):
-            end(home.parent.name, print)
+        for home in following.HOME.glob("*"):
+            end(home.name, print)
 
 
 class ContainerSite(Site):
@@ -247,7 +247,8 @@ def site(
     elif shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin") is None:
         pytest.skip("haproxy is not installed")
     else:
-        made = Site(tmp_path, bento)
+        (tmp_path / "a site").mkdir()
+        made = Site(tmp_path / "a site", bento)
     monkeypatch.chdir(made.project.work)
     yield made
     made.close()

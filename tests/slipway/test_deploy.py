@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,9 @@ from images import cut_after, free_port
 from sites import Site, bento, images, load, registry, site
 
 from helpers import git, slipway
+from slipway.delivery.asking import Failed
 from slipway.delivery.deploy import follow as following
+from slipway.delivery.deploy.follow import end
 from slipway.delivery.deploy.state import load_state
 from slipway.delivery.release.registry import Registry
 from slipway.errors import UserError
@@ -317,6 +320,96 @@ def test_a_full_disk_is_said_and_what_runs_runs_on(site):
     assert site.ask() == site.version("model-v2")
 
 
+def test_a_release_that_got_well_is_no_longer_one_that_was_sent_back(site, monkeypatch):
+    site.release()
+    with monkeypatch.context() as patch:
+        patch.setattr("slipway.delivery.deploy.slots.Slot.prove", lambda *_: (_ for _ in ()).throw(Failed("off")))
+        assert site.deploy() == 1
+        assert site.said[-1] == "--retry tries it again"
+    assert site.deploy() == 1
+    assert site.deploy(retry=True) == 0
+    state = load_state(following.HOME / "production")
+    assert state is not None
+    assert state.rejected == {}
+
+
+def test_the_old_release_is_started_again_if_it_ended_before_it_is_needed(site):
+    site.release()
+    site.deploy()
+    old = process_of(site, "blue")
+    site.release(fails)
+    with switched(site, "60") as watching:
+        os.kill(old, signal.SIGKILL)
+        with load(site, 1):
+            said, _ = watching.communicate(timeout=60)
+    assert "model-v1 has ended, and is started again" in said
+    assert "blue has the traffic again" in said
+    assert site.ask() == site.version("model-v1")
+
+
+def process_of(site: Site, colour: str) -> int:
+    state = load_state(following.HOME / "production")
+    assert state is not None
+    return int(state.slots[colour].process)  # type: ignore[index]
+
+
+def test_a_port_that_somebody_has_is_no_fault_of_a_release(site):
+    site.release()
+    for above in (0, 1, 3):
+        taken = pytest.raises(UserError, match=f"port {site.port + above}, where .* is taken")
+        with socket.create_server(("127.0.0.1", site.port + above)), taken:
+            site.deploy()
+    assert site.deploy() == 0
+    with pytest.raises(UserError, match=r"port .* is taken"):
+        site.deploy("staging")
+    assert {site.ask() for _ in range(20)} == {site.version("model-v1")}
+    assert site.deploy() == 0
+
+
+@pytest.mark.parametrize("lost", ["state.json", "damaged", ".deploy"])
+def test_what_a_machine_has_forgotten_is_not_harmed_and_can_be_ended(site, lost):
+    site.release()
+    site.deploy()
+    home = following.HOME / "production"
+    if lost == "damaged":
+        (home / "state.json").write_text("{")
+        with pytest.raises(UserError, match=r"is damaged; `slipway deploy --stop` ends what runs"):
+            site.deploy()
+    elif lost == ".deploy":
+        shutil.rmtree(following.HOME)
+        with pytest.raises(UserError, match="is taken"):
+            site.deploy()
+    else:
+        (home / lost).unlink()
+        with pytest.raises(UserError, match="is taken"):
+            site.deploy()
+    assert site.ask() == site.version("model-v1")
+    end("production", site.said.append)
+    with pytest.raises(ConnectionRefusedError):
+        site.ask()
+    assert site.deploy() == 0
+    assert site.ask() == site.version("model-v1")
+
+
+def test_a_slot_that_was_emptied_is_filled_again(site):
+    site.release()
+    site.deploy()
+    os.kill(process_of(site, "blue"), signal.SIGKILL)
+    shutil.rmtree(following.HOME / "production/blue")
+    assert site.deploy() == 0
+    assert "model-v1 does not start again: " in site.said[1]
+    assert site.ask() == site.version("model-v1")
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "nowhere", ""])
+def test_a_slip_of_the_pen_leaves_nothing_behind(site, name):
+    (site.project.work.parent / "elsewhere").mkdir(mode=0o755)
+    with pytest.raises(UserError, match=r"is no (name of an )?environment"):
+        site.deploy(name)
+    assert not following.HOME.exists()
+    assert (site.project.work.parent / "elsewhere").stat().st_mode & 0o777 == 0o755
+
+
 def test_a_machine_follows_the_branch_and_an_origin_that_is_gone_stops_nothing(site):
     site.release()
     command = [
@@ -339,7 +432,9 @@ def test_a_machine_follows_the_branch_and_an_origin_that_is_gone_stops_nothing(s
         site.release()
         assert any("production runs model-v2" in line for line in lines)
         site.project.origin.rename(site.folder / "gone")
-        assert any("origin cannot be fetched from" in line for line in lines)
+        assert any("origin cannot be fetched from: fatal: " in line for line in lines)
+        os.kill(process_of(site, "green"), signal.SIGKILL)
+        assert any("model-v2 has ended, and is started again" in line for line in lines)
         assert site.ask() == git(site.folder / "gone", "rev-parse", "model-v2^{commit}~1").strip()[:12]
         (site.folder / "gone").rename(site.project.origin)
         busy = slipway(site.project.work, "deploy", "production", "--port", site.port)

@@ -81,7 +81,7 @@ def image_test(
     network: Annotated[
         str | None, typer.Option(envvar="SLIPWAY_IMAGE_NETWORK", help="host, where the engine has no bridge.")
     ] = None,
-    patience: Annotated[float, typer.Option(help="Seconds that it has to get ready.")] = 60,
+    patience: Annotated[float, typer.Option(help="Seconds that it has to get ready.", min=0)] = 60,
 ) -> None:
     """Run the image as a cluster would, ask it, stop it under load, and look inside. Exits with 1 if a check failed."""
     from slipway.delivery.image.show import show_checks
@@ -218,11 +218,16 @@ def deploy(
         typer.Option(help="Run containers, with their monitoring, or processes; compose where Docker Compose is."),
     ] = None,
     host: Annotated[str, typer.Option(help="The address of this machine that callers ask.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Where callers ask; the three above are used, too.", min=1)] = 8080,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Where callers ask, with the three above it; that of before, or 8080, unless given.", min=1, max=65_532
+        ),
+    ] = None,
     branch: Annotated[str, typer.Option(help="The branch that says what runs where.")] = "main",
-    patience: Annotated[float, typer.Option(help="Seconds that a release has to get ready.")] = 60,
-    observe: Annotated[float, typer.Option(help="Seconds that a release is watched under traffic.")] = 30,
-    watch: Annotated[float, typer.Option(help="Look every so many seconds, until Ctrl-C; 0 looks once.")] = 0,
+    patience: Annotated[float, typer.Option(help="Seconds that a release has to get ready.", min=0)] = 60,
+    observe: Annotated[float, typer.Option(help="Seconds that a release is watched under traffic.", min=0)] = 30,
+    watch: Annotated[float, typer.Option(help="Look every so many seconds, until Ctrl-C; 0 looks once.", min=0)] = 0,
     retry: Annotated[bool, typer.Option("--retry", help="Try a release again that was sent back.")] = False,
     revert: Annotated[
         bool, typer.Option("--revert", help="Have git say what runs, where a release was sent back.")

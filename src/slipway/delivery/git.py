@@ -49,6 +49,7 @@ def do(
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    """The last thing that a command said."""
+    """What a command said last, or what it called fatal."""
     said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    return (said or ["it said nothing"])[-1][:200]
+    fatal = [line for line in said if line.startswith("fatal: ")]
+    return (fatal or said or ["it said nothing"])[-1][:200]

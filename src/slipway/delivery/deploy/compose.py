@@ -6,11 +6,11 @@ import re
 import shutil
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from slipway.delivery.deploy.gateway import HAProxy, Place
-from slipway.delivery.deploy.host import Host, Ports
+from slipway.delivery.deploy.host import Host, Ports, url
 from slipway.delivery.deploy.slots import Slot
 from slipway.delivery.deploy.state import OTHER, Colour, Running
 from slipway.delivery.git import do, last_line
@@ -18,7 +18,7 @@ from slipway.delivery.image.files import BENTO
 from slipway.delivery.release.lineage import Lineage
 from slipway.delivery.release.registry import registry_of_image
 from slipway.errors import UserError
-from slipway.files import console, replaced, write_text
+from slipway.files import console, replaced, scratch_folder, write_text
 from slipway.settings import read_yaml
 
 FILES = Path("deploy/compose")
@@ -90,10 +90,17 @@ class Project:
                 "plugin, or say --to processes"
             )
         self.home, self.folder = home, home / "compose"
-        self._environment, self._command = environment, command
-        self.address = f"http://{host}:{ports.callers}"
+        self._command, self.address = command, url(host, ports.callers)
+        # Other checkouts on this machine may run an environment of this name.
+        self.own = sha256(str(home).encode()).hexdigest()[:8]
+        self.name = f"slipway-{environment}-{self.own}"
         self._file = home / "compose.env"
-        fixed = {"ENVIRONMENT": environment, "HOST": host, "PORT": ports.callers, "ABOUT_PORT": ports.about}
+        bound = f"[{host}]" if ":" in host else host
+        fixed: dict[str, str | int] = {
+            "COMPOSE_PROJECT_NAME": self.name,
+            "COMPOSE_FILE": "compose.yaml:monitoring.yaml",
+        }
+        fixed |= {"ENVIRONMENT": environment, "HOST": bound, "PORT": ports.callers, "ABOUT_PORT": ports.about}
         of_slots = {f"{colour.upper()}_PORT": ports.of(colour) for colour in OTHER}
         chosen = {name: os.environ[name] for name in CHOSEN if name in os.environ}
         self._variables = self._read() | chosen | {name: str(value) for name, value in {**fixed, **of_slots}.items()}
@@ -104,7 +111,7 @@ class Project:
         Raises:
             UserError: It failed.
         """
-        where = ["--project-name", f"slipway-{self._environment}", "--project-directory", str(self.folder)]
+        where = ["--project-name", self.name, "--project-directory", str(self.folder)]
         files = [word for path in sorted(self.folder.glob("*.yaml")) for word in ("--file", str(path))]
         # As variables of the process, too: there they win over what a shell happens to call PORT.
         done = do([*self._command, *where, "--env-file", str(self._file), *files, *words], self._variables)
@@ -147,7 +154,7 @@ class ContainerSlot(Slot):
     def start(self, lineage: Lineage) -> Running:
         """Get the image by its digest, and start it."""
         with console().status(f"pulling {lineage.image}"):
-            self._project.set(self._image, _fetch(lineage))
+            self._project.set(self._image, _fetch(lineage, self._project))
         return self._up(lineage.name, lineage.digest, lineage.version, "--force-recreate")
 
     def again(self, running: Running) -> Running:
@@ -157,7 +164,9 @@ class ContainerSlot(Slot):
     def is_alive(self, running: Running) -> bool:
         """Whether the container runs, and has not been started anew since."""
         done = do(["docker", "inspect", "--format", "{{.State.Running}} {{.State.StartedAt}}", str(running.process)])
-        return done.returncode == 0 and done.stdout.split() == ["true", str(running.began)]
+        if done.returncode and "no such" not in done.stderr.lower():
+            raise UserError(f"Docker does not say what became of {self.colour}: {last_line(done)}")
+        return done.stdout.split() == ["true", str(running.began)]
 
     def stop(self, running: Running) -> None:
         """Let it finish, for as long as it may take, and remove it with its image, which the registry has."""
@@ -200,13 +209,14 @@ class ComposeGateway(HAProxy):
         self._project.call("rm", "--stop", "--force", "gateway", problem="the gateway cannot be stopped")
 
     def _load(self) -> None:
-        self._config.chmod(0o644)  # as HAProxy's container has a user of its own
         self._config.parent.chmod(0o755)
-        problem = "the gateway does not start"
-        if self._project.call("ps", "--status", "running", "--quiet", "gateway", problem=problem).strip():
+        problem, before = "the gateway does not start", self._container()
+        self._project.call("up", "--detach", "--no-deps", "gateway", problem=problem)
+        if before and self._container() == before:  # or it was made anew, as its address is another one
             self._project.call("kill", "--signal", "SIGUSR2", "gateway", problem=problem)
-        else:
-            self._project.call("up", "--detach", "--no-deps", "gateway", problem=problem)
+
+    def _container(self) -> str:
+        return self._project.call("ps", "--status", "running", "--quiet", "gateway", problem="compose").strip()
 
 
 class ComposeHost(Host):
@@ -238,12 +248,16 @@ class ComposeHost(Host):
         folder = self._project.folder
         # One by one, since containers have these folders as they were when they began.
         changed = [path for path, content in wanted.items() if _write(folder / path, content)]
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)  # containers have users of their own
         gone = [path for path in _files(folder) if path.relative_to(folder) not in wanted]
         for path in gone:
             path.unlink()
         if _write(self._project.home / "rules/rules.yaml", alerts.encode()) or changed or gone:  # JSON is YAML
             self._changed = True
         (self._project.home / "secrets").mkdir(exist_ok=True)  # or Docker makes it, as root
+        for name in ("rules", "secrets"):
+            (self._project.home / name).chmod(0o755)
         self._project.write()
 
     def accompany(self) -> str | None:
@@ -268,16 +282,16 @@ class ComposeHost(Host):
         self._project.call("down", "--remove-orphans", problem="the containers cannot be removed")
 
 
-def _fetch(lineage: Lineage) -> str:
+def _fetch(lineage: Lineage, project: Project) -> str:
     """Have Docker get an image by its digest, and give the name that it knows it by."""
     registry, problem = registry_of_image(lineage.image), f"{lineage.name} cannot be pulled"
     if not registry.folder:
         name = f"{lineage.image}@{lineage.digest}"
         _docker("pull", "--quiet", name, problem=problem)
         return name
-    name = f"slipway-deployed:{lineage.digest.removeprefix('sha256:')[:12]}"
-    with TemporaryDirectory(prefix="slipway-") as scratch:
-        image = Path(scratch) / "image"
+    name = f"slipway-deployed-{project.own}:{lineage.digest.removeprefix('sha256:')[:12]}"
+    with scratch_folder(project.home) as scratch:
+        image = scratch / "image"
         registry.copy_to(lineage.version, lineage.digest, image)
         done = do(["skopeo", "copy", "--quiet", f"oci:{image}:image", f"docker-daemon:{name}"])
         if done.returncode:
@@ -295,6 +309,5 @@ def _write(path: Path, content: bytes) -> bool:
         return False
     with replaced(path) as draft:
         draft.write_bytes(content)
-        draft.chmod(0o644)  # containers have users of their own
-    path.parent.chmod(0o755)
+        draft.chmod(0o644)
     return True

@@ -1,5 +1,6 @@
 """`slipway deploy`: a machine asks git what it is to run, once or again and again."""
 
+import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,14 @@ from slipway.delivery.deploy.compose import compose, compose_command
 from slipway.delivery.deploy.host import Host, Ports
 from slipway.delivery.deploy.machine import Machine, Outcome, Say, alone
 from slipway.delivery.deploy.processes import processes
-from slipway.delivery.deploy.state import Kind, State, load_state
+from slipway.delivery.deploy.state import STATE, Kind, State, load_state
 from slipway.delivery.release.branch import checked_out, fetch, tip_of
 from slipway.delivery.release.lineage import Lineage
-from slipway.delivery.release.overlay import deployed
+from slipway.delivery.release.overlay import deployed, folder_of
 from slipway.delivery.release.promote import propose_rollback, push_now
 from slipway.errors import UserError
 
-HOME = Path(".deploy")
+HOME, PORT = Path(".deploy"), 8080
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Wishes:
     to: Kind | None
     branch: str
     host: str
-    port: int
+    port: int | None
     patience: float
     observe: float
     watch: float
@@ -42,10 +43,14 @@ def follow(wishes: Wishes, say: Say) -> int:
     Raises:
         UserError: Nothing is released there, its image cannot be had, or another such command is at work.
     """
-    home = HOME / wishes.environment
+    home = _home(wishes.environment)
+    if not home.exists():
+        folder_of(wishes.environment)  # a slip of the pen leaves nothing behind
     with alone(home):
-        host = _host(home, wishes, load_state(home), say)
-        machine = Machine(home, host, wishes.port, say)
+        known = load_state(home)
+        port = wishes.port or (known.port if known else PORT)
+        host = _host(home, wishes, known, port, say)
+        machine = Machine(home, host, port, say)
         if not wishes.watch:
             return _once(machine, host, wishes, say)
         code, news, over = 0, _News(say), Event()
@@ -54,10 +59,16 @@ def follow(wishes: Wishes, say: Say) -> int:
             news.turn()
             try:
                 code = _once(machine, host, wishes, news)
-            except UserError as error:  # such as an origin that is down: what runs runs on
+            except (UserError, OSError) as error:  # such as an image that cannot be had: what runs runs on
                 news(f"warning: {error}")
             over.wait(wishes.watch)
         return code
+
+
+def _home(environment: str) -> Path:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", environment):
+        raise UserError(f"{environment!r} is no name of an environment")
+    return HOME / environment
 
 
 class _News:
@@ -82,22 +93,28 @@ def end(environment: str, say: Say) -> None:
     Raises:
         UserError: Nothing runs, or another such command is at work.
     """
-    home = HOME / environment
-    known = load_state(home)
-    if known is None:
+    home = _home(environment)
+    if not home.is_dir():
         raise UserError(f"{home}: nothing runs here")
     with alone(home):
+        try:
+            known = load_state(home)
+        except UserError:  # it is damaged, and what runs is found without it
+            (home / STATE).unlink()
+            known = None
+        if known is None:
+            known = State(port=PORT, kind="compose" if (home / "compose").is_dir() else "processes")
         host = _made(known.kind, home, environment, "127.0.0.1", known.port, monitoring=True)
         Machine(home, host, known.port, say).stop()
     say(f"{environment}: the gateway and its services have ended")
 
 
-def _host(home: Path, wishes: Wishes, known: State | None, say: Say) -> Host:
-    kind = wishes.to or (known.kind if known and known.active else None)
+def _host(home: Path, wishes: Wishes, known: State | None, port: int, say: Say) -> Host:
+    kind = wishes.to or (known.kind if known and (known.active or known.slots) else None)
     if kind is None and compose_command() is None:
         kind = "processes"
         say("Docker Compose is not here, so the services are processes of this user (--to processes says the same)")
-    return _made(kind or "compose", home, wishes.environment, wishes.host, wishes.port, monitoring=wishes.monitoring)
+    return _made(kind or "compose", home, wishes.environment, wishes.host, port, monitoring=wishes.monitoring)
 
 
 def _made(kind: Kind, home: Path, environment: str, host: str, port: int, *, monitoring: bool) -> Host:
@@ -107,7 +124,10 @@ def _made(kind: Kind, home: Path, environment: str, host: str, port: int, *, mon
 
 
 def _once(machine: Machine, host: Host, wishes: Wishes, say: Say) -> int:
-    fetch()
+    try:
+        fetch()
+    except UserError as error:
+        say(f"warning: {error}; what was fetched last counts")
     with checked_out(tip_of(wishes.branch)) as root:
         wanted = deployed(wishes.environment, root)
         if wanted is None:
@@ -129,6 +149,7 @@ def _tell(outcome: Outcome, wanted: Lineage, wishes: Wishes, say: Say) -> None:
     runs = f"{outcome.running.name} runs" if outcome.running else "nothing runs"
     say(f"{wanted.name} was sent back: {outcome.rejected}; {runs}")
     if outcome.running is None:
+        say("--retry tries it again")
         return
     if wishes.revert:
         proposal = propose_rollback(wishes.environment, outcome.running.digest, wishes.branch)

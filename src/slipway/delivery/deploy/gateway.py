@@ -32,10 +32,12 @@ Share = Literal["alone", "helped", "watched"]
 OTHERS: dict[Share, str | None] = {"alone": None, "helped": "backup", "watched": "weight 1"}
 
 # A prediction changes nothing, so one that did not get through is asked for again, for which it has to be here whole
-# before it is passed on.
+# before it is passed on. What does not fit into a buffer is passed on as it comes, and cannot be asked for again.
 TEMPLATE = """\
+# Callers ask {address}.
 global
-    maxconn 4000
+    maxconn 1000
+    tune.bufsize 131072
     set-var proc.share str({chosen})
 {own}
 defaults
@@ -155,6 +157,7 @@ class HAProxy(Gateway):
         text, mark = self._configuration(name)
         if not self._config.exists() or self._config.read_text(encoding="utf-8") != text:
             write_text(self._config, text)  # should it be started again, it goes on where it was
+            self._config.chmod(0o644)  # a container of HAProxy has a user of its own
         wanted = [mark, name]
         running = self._share()
         if running and running[0] == mark:
@@ -223,6 +226,7 @@ class HAProxy(Gateway):
         exporter = "    http-request use-service prometheus-exporter if { path /metrics }\n" if place.exporter else ""
         values = {
             "own": place.own, "model": place.model, "about": place.about, "exporter": exporter, "token": self._token(),
+            "address": self._address,
             "shares": "\n".join(SHARE.format(name=name) for name in names),
             "backends": "\n".join(self._backend(name, *slots) for name, slots in names.items()),
         }  # fmt: skip

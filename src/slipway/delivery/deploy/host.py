@@ -1,5 +1,6 @@
 """A host: where the slots and the gateway of a machine are."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,17 @@ class Ports:
     def about(self) -> int:
         """Where the gateway tells of itself, on loopback."""
         return self.callers + 3
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def url(host: str, port: int) -> str:
+    """The address of a port."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Host:

@@ -68,13 +68,14 @@ class Machine:
         self._home, self._say = home, say
         home.mkdir(parents=True, exist_ok=True)
         known = load_state(home)
-        if known and known.active and (known.port, known.kind) != (port, host.kind):
+        if known and (known.active or known.slots) and (known.port, known.kind) != (port, host.kind):
             raise UserError(
                 f"{home} runs as {known.kind} on port {known.port}; say --to {known.kind} --port {known.port}, "
                 "or --stop first"
             )
         self._state = (known or State(port=port)).model_copy(update={"port": port, "kind": host.kind})
         self._host, self._gateway, self._slots = host, host.gateway, host.slots
+        self._patience = 0.0  # seconds that a service has to get ready
 
     def bring_to(self, lineage: Lineage, *, patience: float, observe: float, retry: bool = False) -> Outcome:
         """Run a release.
@@ -91,8 +92,9 @@ class Machine:
         Raises:
             UserError: The image cannot be had, or the gateway does not work.
         """
+        self._patience = patience
         self._send_back_ended()
-        active = self._heal(patience)
+        active = self._heal()
         if active is not None and (problem := self._watch_on(active, observe)) is not None:
             active = self._state.active
             if self._state.rejected.get(lineage.digest) == problem:
@@ -133,21 +135,34 @@ class Machine:
         self._host.close()
         self._update(active=None, slots={}, unproved=None)
 
-    def _heal(self, patience: float) -> Colour | None:
-        """Have the gateway and the active slot's service run, as after a crash; gives the active slot."""
+    def _heal(self) -> Colour | None:
+        """Have the gateway and both slots' services run, as after a crash; gives the active slot, if it can be had."""
         active = self._state.active
-        if active is not None and not self._is_alive(active):
-            self._say(f"{self._state.slots[active].name} has ended, and is started again")
-            running = self._slots[active].again(self._state.slots[active])
-            self._keep(active, running)
-            try:
-                self._slots[active].wait(running, patience)
-            except Failed as problem:
-                raise UserError(f"{running.name}, which ran, does not start again: {problem}") from None
+        if active is None:
+            return None
+        if not self._revive(active):
+            active = OTHER[active] if self._revive(OTHER[active]) else None
+            self._update(active=active, unproved=None)
         if active is not None:
+            self._revive(OTHER[active])
             self._give_to(active)
             self._until_up(active, self._share(active))
         return active
+
+    def _revive(self, colour: Colour) -> bool:
+        """Start again what a slot ran, if it has ended; whether it runs."""
+        running = self._state.slots.get(colour)
+        if running is None or self._slots[colour].is_alive(running):
+            return running is not None
+        self._say(f"{running.name} has ended, and is started again")
+        try:
+            again = self._slots[colour].again(running)
+            self._keep(colour, again)
+            self._slots[colour].wait(again, self._patience)
+        except (Failed, UserError) as problem:
+            self._say(f"{running.name} does not start again: {problem}")
+            return False
+        return True
 
     def _switch(self, colour: Colour) -> None:
         if self._gateway.is_alive():
@@ -178,13 +193,14 @@ class Machine:
         try:
             self._watch(colour, running, observe)
         except BROKEN as problem:
-            back = other if self._is_alive(other) else None
-            return self._send_back(running, colour, back, f"{problem}").rejected
+            return self._send_back(running, colour, other, f"{problem}").rejected
         self._proved(colour)
         return None
 
     def _proved(self, colour: Colour) -> None:
-        self._update(unproved=None)
+        digest = self._state.slots[colour].digest
+        rejected = {each: why for each, why in self._state.rejected.items() if each != digest}
+        self._update(unproved=None, rejected=rejected)
         self._give_to(colour)
 
     def _give_to(self, colour: Colour) -> None:
@@ -249,6 +265,8 @@ class Machine:
         )
 
     def _send_back(self, running: Running, colour: Colour, back: Colour | None, why: str) -> Outcome:
+        if back is not None and not self._revive(back):
+            back = None
         if back is not None and self._state.active == colour:
             self._gateway.give_to(back, "alone")
             self._update(active=back)

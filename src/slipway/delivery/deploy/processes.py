@@ -7,18 +7,21 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import psutil
 
 from slipway.delivery.deploy.gateway import PATIENCE, Gateway, HAProxy, Place, Share
-from slipway.delivery.deploy.host import Host, Ports
+from slipway.delivery.deploy.host import Host, Ports, listens, url
 from slipway.delivery.deploy.slots import GRACE, Slot
 from slipway.delivery.deploy.state import OTHER, Colour, Running
 from slipway.delivery.deploy.unpack import unpack
 from slipway.delivery.git import do, last_line
 from slipway.delivery.release.lineage import Lineage
 from slipway.errors import UserError
+
+SERVICE, CONFIG = "slipway.service.start", "gateway.cfg"
 
 
 def processes(home: Path, host: str, ports: Ports) -> Host:
@@ -31,7 +34,29 @@ def processes(home: Path, host: str, ports: Ports) -> Host:
     """
     haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     slots = {colour: ProcessSlot(home, colour, ports.of(colour)) for colour in OTHER}
-    return Host("processes", ProcessGateway(haproxy, home, host, ports) if haproxy else Direct(slots), slots)
+    return ProcessHost(home, ProcessGateway(haproxy, home, host, ports) if haproxy else Direct(slots), slots)
+
+
+class ProcessHost(Host):
+    """Processes.
+
+    Args:
+        home: The machine's folder.
+        gateway: The gateway.
+        slots: The slots.
+    """
+
+    def __init__(self, home: Path, gateway: Gateway, slots: Mapping[Colour, Slot]) -> None:
+        super().__init__("processes", gateway, slots)
+        self._home = home.resolve()
+
+    def close(self) -> None:
+        """End what runs for this machine and nobody knows of, as when its state was lost."""
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            serves = SERVICE in words and any(word.startswith(f"{self._home}/") for word in words)
+            if serves or str(self._home / CONFIG) in words:
+                _end(process)
 
 
 class ProcessSlot(Slot):
@@ -44,8 +69,10 @@ class ProcessSlot(Slot):
 
     def again(self, running: Running) -> Running:
         """Start the service of the release that is unpacked here."""
-        bento = next(self._folder.resolve().glob("**/bento.yaml")).parent
-        return self._spawn(bento, running.name, running.digest, running.version)
+        found = next(self._folder.resolve().glob("**/bento.yaml"), None)
+        if found is None:
+            raise UserError(f"{self._folder} has gone")
+        return self._spawn(found.parent, running.name, running.digest, running.version)
 
     def is_alive(self, running: Running) -> bool:
         """Whether that very process runs."""
@@ -57,15 +84,8 @@ class ProcessSlot(Slot):
 
     def stop(self, running: Running) -> None:
         """Let it finish, for as long as it may take."""
-        if not self.is_alive(running):
-            return
-        process = psutil.Process(int(running.process))
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(GRACE)
-            except psutil.TimeoutExpired:
-                process.kill()
+        if self.is_alive(running):
+            _end(psutil.Process(int(running.process)))
 
     @property
     def _said(self) -> Path:
@@ -80,6 +100,11 @@ class ProcessSlot(Slot):
         return next(self._folder.glob("**/src/release"))
 
     def _spawn(self, bento: Path, name: str, digest: str, version: str) -> Running:
+        if listens(self.port):
+            raise UserError(
+                f"port {self.port}, where {self.colour} is to answer, is taken; say another --port, or, if it is this "
+                "machine's own of before, --stop"
+            )
         source = bento / "src"
         environment = {key: text for key, text in os.environ.items() if not key.startswith(("BENTOML_", "SLIPWAY_"))}
         environment |= {
@@ -89,7 +114,7 @@ class ProcessSlot(Slot):
             "BENTOML_DO_NOT_TRACK": "True",
             "ORT_DISABLE_TELEMETRY": "1",
         }
-        command = [sys.executable, "-m", "slipway.service.start", str(bento), "--host", "127.0.0.1"]
+        command = [sys.executable, "-m", SERVICE, str(bento), "--host", "127.0.0.1"]
         with self._said.open("ab") as log:
             process = subprocess.Popen(  # noqa: S603
                 [*command, "--port", str(self.port)],
@@ -102,6 +127,15 @@ class ProcessSlot(Slot):
             )
         began = psutil.Process(process.pid).create_time()
         return Running(name=name, digest=digest, version=version, process=process.pid, began=began)
+
+
+def _end(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(GRACE)
+        except psutil.TimeoutExpired:
+            process.kill()
 
 
 class Direct(Gateway):
@@ -145,12 +179,16 @@ class ProcessGateway(HAProxy):
     def __init__(self, haproxy: str, home: Path, host: str, ports: Ports) -> None:
         self._haproxy = haproxy
         # A socket's path may have 107 characters, fewer than some folders have.
-        self._socket = Path(f"/tmp/slipway-{os.getuid()}-{ports.callers}.sock")  # noqa: S108  # mode 600, of this user
-        self._pid = home.resolve() / "gateway.pid"
-        own = f"    stats socket {self._socket} mode 600 level admin expose-fd listeners\n    pidfile {self._pid}\n"
+        own = sha256(str(home.resolve()).encode()).hexdigest()[:12]
+        self._socket = Path(f"/tmp/slipway-{os.getuid()}-{own}.sock")  # noqa: S108  # mode 600, of this user
+        self._pid, self._ports = home.resolve() / "gateway.pid", ports
+        # A port that somebody has is not to be shared with them.
+        own = f"    noreuseport\n    stats socket {self._socket} mode 600 level admin expose-fd listeners\n"
+        own += f'    pidfile "{self._pid}"\n'
         servers = {colour: f"127.0.0.1:{ports.of(colour)}" for colour in OTHER}
-        place = Place(own, f"{host}:{ports.callers}", f"127.0.0.1:{ports.about}", servers)
-        super().__init__(home, home.resolve() / "gateway.cfg", place, f"http://{host}:{ports.callers}", ports.about)
+        bound = f"[{host}]" if ":" in host else host
+        place = Place(own, f"{bound}:{ports.callers}", f"127.0.0.1:{ports.about}", servers)
+        super().__init__(home, home.resolve() / CONFIG, place, url(host, ports.callers), ports.about)
 
     def stop(self) -> None:
         """End it, once the requests in work are done."""
@@ -166,11 +204,17 @@ class ProcessGateway(HAProxy):
 
     def _load(self) -> None:
         # The new process gets the sockets of the old one, which finishes what it has in work.
-        before = self._process() if self.is_alive() else None
+        before = self._process() if self.is_alive() and self._socket.exists() else None
+        if before is None:
+            self.stop()
+            for port in (self._ports.callers, self._ports.about):
+                if listens(port):
+                    raise UserError(f"port {port}, where the gateway is to answer, is taken; say another --port")
         taking_over = ["-x", str(self._socket), "-sf", str(before.pid)] if before else []
         done = do([self._haproxy, "-D", "-f", str(self._config), *taking_over])
         if done.returncode:
-            raise UserError(f"the gateway does not start: {last_line(done)}")
+            alerts = [line for line in done.stderr.splitlines() if "[ALERT]" in line]
+            raise UserError(f"the gateway does not start: {(alerts or [last_line(done)])[0]:.200}")
 
     def _process(self) -> psutil.Process | None:
         with suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):

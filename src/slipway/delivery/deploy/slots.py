@@ -67,10 +67,12 @@ class Slot(ABC):
         end = time.monotonic() + seconds
         while not self.is_ready():
             if not self.is_alive(running):
-                raise Failed(f"it ended: {self._last_words(running)}")
+                break
             if time.monotonic() > end:
                 raise Failed(f"it was not ready after {seconds:g} s: {self._last_words(running)}")
             time.sleep(0.1)
+        if not self.is_alive(running):  # whoever may have answered
+            raise Failed(f"it ended: {self._last_words(running)}")
 
     def is_ready(self) -> bool:
         """Whether the service says so."""

@@ -4,12 +4,12 @@ import json
 import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
 from slipway.delivery.image.files import BENTO
 from slipway.delivery.release.lineage import Lineage
 from slipway.delivery.release.registry import registry_of_image
 from slipway.errors import UserError
+from slipway.files import scratch_folder
 
 REMOVED = ".wh."  # what the name of a file that a layer removes begins with
 
@@ -25,8 +25,8 @@ def unpack(lineage: Lineage, folder: Path) -> Path:
         UserError: The image is not where git says, or holds no Bento.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    with TemporaryDirectory(prefix="slipway-") as scratch:
-        image = Path(scratch) / "image"
+    with scratch_folder(folder.parent) as scratch:
+        image = scratch / "image"
         registry_of_image(lineage.image).copy_to(lineage.version, lineage.digest, image)
         index = json.loads((image / "index.json").read_bytes())
         manifest = _blob(image, index["manifests"][0]["digest"])
