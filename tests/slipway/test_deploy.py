@@ -19,7 +19,7 @@ import pytest
 from images import cut_after, free_port
 from sites import Site, bento, images, load, registry, site
 
-from helpers import git, slipway
+from helpers import slipway
 from slipway.delivery.asking import Failed
 from slipway.delivery.deploy import follow as following
 from slipway.delivery.deploy.follow import end
