@@ -219,7 +219,12 @@ def test_containers_that_are_killed_come_back_by_themselves_and_a_registry_that_
         kill(str(state.slots[state.active].process))
         time.sleep(2)
     assert found.lost == []  # the slot of before helps out
-    kill(docker("ps", "--quiet", "--filter", "label=com.docker.compose.service=gateway"))
+    (project,) = [
+        line.partition("=")[2]
+        for line in (following.HOME / "production/compose.env").read_text().splitlines()
+        if line.startswith("COMPOSE_PROJECT_NAME=")
+    ]
+    kill(docker("ps", "--quiet", "--filter", f"name=^{project}-gateway-1$"))
     for _ in range(100):
         try:
             assert site.ask() == site.version("model-v2")
