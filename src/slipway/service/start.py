@@ -10,11 +10,14 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from tempfile import mkdtemp
 
 SERVICE = "slipway.service.main:Slipway"
 BACKLOG = 2048
+# A container's network goes with its first process, and with it what is still on its way through the engine's proxy.
+LINGER = 1.0  # seconds
 
 
 def main() -> None:
@@ -47,6 +50,8 @@ def main() -> None:
         sys.exit(0)
     finally:
         shutil.rmtree(counters, ignore_errors=True)
+        if os.getpid() == 1:
+            time.sleep(LINGER)
 
 
 def _words() -> argparse.Namespace:
