@@ -456,10 +456,11 @@ def test_mlflow_is_the_version_that_training_uses():
 
 
 def test_compose_takes_the_file(tmp_path):
-    if where("docker") is None or run("docker", "compose", "version").returncode:
-        pytest.skip("docker compose is not here")
+    compose = compose_command()
+    if compose is None:
+        pytest.skip("Docker Compose 2 is not here")
     (tmp_path / "monitoring.yaml").write_text((COMPOSE / "monitoring.yaml").read_text())
-    command = ["docker", "compose", "--file", "monitoring.yaml", "config", "--format", "json"]
+    command = [*compose, "--file", "monitoring.yaml", "config", "--format", "json"]
     (tmp_path / ".env").write_text(f"ENVIRONMENT={NAMESPACE}\n")
     done = run(*command, folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -471,12 +472,13 @@ def test_compose_takes_the_file(tmp_path):
 
 
 def test_compose_takes_both_files_together(tmp_path):
-    if where("docker") is None or run("docker", "compose", "version").returncode:
-        pytest.skip("docker compose is not here")
+    compose = compose_command()
+    if compose is None:
+        pytest.skip("Docker Compose 2 is not here")
     files = ("compose.yaml", "monitoring.yaml")
     for name in files:
         (tmp_path / name).write_text((COMPOSE / name).read_text())
-    command = ["docker", "compose", *(word for name in files for word in ("--file", name)), "config"]
+    command = [*compose, *(word for name in files for word in ("--file", name)), "config"]
     ports = {"PORT": 8080, "BLUE_PORT": 8081, "GREEN_PORT": 8082, "ABOUT_PORT": 8083}
     variables = {"HOST": "127.0.0.1", "ENVIRONMENT": NAMESPACE} | ports
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
