@@ -281,8 +281,10 @@ def git_revision() -> tuple[str, bool]:
 
 
 def _git(*words: str) -> str:
+    # Asking must not take git's lock, which would stay if a stage were killed at that moment.
+    command = ["git", "--no-optional-locks", *words]
     try:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
     except OSError:  # no git
         return ""
 

@@ -257,7 +257,7 @@ def digest(content: bytes | None) -> str | None:
 
 
 def _git(*words: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", *words], capture_output=True, check=False)  # noqa: S603, S607
+    return subprocess.run(["git", "--no-optional-locks", *words], capture_output=True, check=False)  # noqa: S603, S607
 
 
 def git_text(*words: str) -> str:
