@@ -10,10 +10,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from slipway.delivery.deploy.gateway import HAProxy, Place
-from slipway.delivery.deploy.host import Host, Ports, url
+from slipway.delivery.deploy.host import Host, Ports, bracketed, url
 from slipway.delivery.deploy.slots import Slot
 from slipway.delivery.deploy.state import OTHER, Colour, Running
 from slipway.delivery.git import do, last_line
+from slipway.delivery.image.engine import Engine
 from slipway.delivery.image.files import BENTO
 from slipway.delivery.release.lineage import Lineage
 from slipway.delivery.release.registry import registry_of_image
@@ -27,6 +28,7 @@ OWN = ("gateway", *OTHER)  # what is started one by one
 # What whoever deploys may say as variables of the shell; once said, it is kept.
 WATCHING = ("PROMETHEUS", "ALERTMANAGER", "GRAFANA", "MLFLOW")
 CHOSEN = ("GATEWAY_IMAGE", *(f"{name}_{what}" for name in WATCHING for what in ("IMAGE", "PORT")))
+DOCKER = Engine("docker")
 READS_ANEW = {"alertmanager", "prometheus"}  # their files, when they get SIGHUP
 # Docker's own name server. A container that was started again may have another address.
 RESOLVERS = """
@@ -95,12 +97,11 @@ class Project:
         self.own = sha256(str(home).encode()).hexdigest()[:8]
         self.name = f"slipway-{environment}-{self.own}"
         self._file = home / "compose.env"
-        bound = f"[{host}]" if ":" in host else host
         fixed: dict[str, str | int] = {
             "COMPOSE_PROJECT_NAME": self.name,
             "COMPOSE_FILE": "compose.yaml:monitoring.yaml",
         }
-        fixed |= {"ENVIRONMENT": environment, "HOST": bound, "PORT": ports.callers, "ABOUT_PORT": ports.about}
+        fixed |= {"ENVIRONMENT": environment, "HOST": bracketed(host), "PORT": ports.callers, "ABOUT_PORT": ports.about}
         of_slots = {f"{colour.upper()}_PORT": ports.of(colour) for colour in OTHER}
         chosen = {name: os.environ[name] for name in CHOSEN if name in os.environ}
         self._variables = self._read() | chosen | {name: str(value) for name, value in {**fixed, **of_slots}.items()}
@@ -135,13 +136,6 @@ class Project:
     def _read(self) -> dict[str, str]:
         lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
         return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-def _docker(*words: str, problem: str) -> str:
-    done = do(["docker", *words])
-    if done.returncode:
-        raise UserError(f"{problem}: {last_line(done)}")
-    return done.stdout
 
 
 class ContainerSlot(Slot):
@@ -179,7 +173,7 @@ class ContainerSlot(Slot):
         up = ["up", "--detach", "--no-deps", "--no-build", how, self.colour]
         self._project.call(*up, problem=f"{name} does not start")
         container = self._project.call("ps", "--all", "--quiet", self.colour, problem="no containers").strip()
-        began = _docker("inspect", "--format", "{{.State.StartedAt}}", container, problem=f"{name} is gone").strip()
+        began = DOCKER.call("inspect", "--format", "{{.State.StartedAt}}", container, problem=f"{name} is gone").strip()
         return Running(name=name, digest=digest, version=version, process=container, began=began)
 
     def _log(self, running: Running) -> str:
@@ -190,7 +184,7 @@ class ContainerSlot(Slot):
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         source = f"{running.process}:/{BENTO}/src/release"
-        _docker("cp", source, str(self._folder), problem=f"{running.name} holds no release")
+        DOCKER.call("cp", source, str(self._folder), problem=f"{running.name} holds no release")
         return self._folder / "release"
 
 
@@ -287,7 +281,7 @@ def _fetch(lineage: Lineage, project: Project) -> str:
     registry, problem = registry_of_image(lineage.image), f"{lineage.name} cannot be pulled"
     if not registry.folder:
         name = f"{lineage.image}@{lineage.digest}"
-        _docker("pull", "--quiet", name, problem=problem)
+        DOCKER.call("pull", "--quiet", name, problem=problem)
         return name
     name = f"slipway-deployed-{project.own}:{lineage.digest.removeprefix('sha256:')[:12]}"
     with scratch_folder(project.home) as scratch:

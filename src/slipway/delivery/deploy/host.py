@@ -32,9 +32,14 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def bracketed(host: str) -> str:
+    """An address as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
 def url(host: str, port: int) -> str:
-    """The address of a port."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    """Where a port is asked."""
+    return f"http://{bracketed(host)}:{port}"
 
 
 class Host:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from slipway.delivery.deploy.gateway import PATIENCE, Gateway, HAProxy, Place, Share
-from slipway.delivery.deploy.host import Host, Ports, listens, url
+from slipway.delivery.deploy.host import Host, Ports, bracketed, listens, url
 from slipway.delivery.deploy.slots import GRACE, Slot
 from slipway.delivery.deploy.state import OTHER, Colour, Running
 from slipway.delivery.deploy.unpack import unpack
@@ -129,11 +129,11 @@ class ProcessSlot(Slot):
         return Running(name=name, digest=digest, version=version, process=process.pid, began=began)
 
 
-def _end(process: psutil.Process) -> None:
+def _end(process: psutil.Process, sign: signal.Signals = signal.SIGTERM, grace: float = GRACE) -> None:
     with suppress(psutil.NoSuchProcess):
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(sign)
         try:
-            process.wait(GRACE)
+            process.wait(grace)
         except psutil.TimeoutExpired:
             process.kill()
 
@@ -186,19 +186,13 @@ class ProcessGateway(HAProxy):
         own = f"    noreuseport\n    stats socket {self._socket} mode 600 level admin expose-fd listeners\n"
         own += f'    pidfile "{self._pid}"\n'
         servers = {colour: f"127.0.0.1:{ports.of(colour)}" for colour in OTHER}
-        bound = f"[{host}]" if ":" in host else host
-        place = Place(own, f"{bound}:{ports.callers}", f"127.0.0.1:{ports.about}", servers)
+        place = Place(own, f"{bracketed(host)}:{ports.callers}", f"127.0.0.1:{ports.about}", servers)
         super().__init__(home, home.resolve() / CONFIG, place, url(host, ports.callers), ports.about)
 
     def stop(self) -> None:
         """End it, once the requests in work are done."""
         if (process := self._process()) is not None:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGUSR1)
-                try:
-                    process.wait(PATIENCE)
-                except psutil.TimeoutExpired:
-                    process.kill()
+            _end(process, signal.SIGUSR1, PATIENCE)
         self._pid.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
 
