@@ -1,22 +1,62 @@
 # What people and CI run. A fresh machine needs Python 3.11+ with venv, git and GNU make (3.81 or newer); the rest is
 # installed into folders of this project.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict model image image-test scan release sign promote rollback deploy lineage test test-fast lint format lock hooks bench clean ready
+.PHONY: help setup doctor repro summary exps plots mlflow track adopt data check test-data test-model review comment outdated allowed join publish rebuild audit gc changed gate serve predict model image image-test scan test test-fast lint format lock hooks clean ready
 
 UV_VERSION := 0.13.8
 own_uv := .tools/uv/complete-$(UV_VERSION)
 uv := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 run := $(uv) run --frozen
+all_tests := pytest
+fast_tests := pytest -m 'not slow and not results'
 
 # An inherited PYTHONDONTWRITEBYTECODE makes every process compile everything again: importing scikit-learn takes 4.2 s
 # in place of 1.5 s. An inherited VIRTUAL_ENV is some other project's.
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
+# In the order in which one meets them; files that are included add theirs. A target in none of these comes last, and a
+# name that is no target is left out.
+groups := Begin: help setup doctor hooks adopt data check; \
+	Make a model: repro summary exps plots mlflow track; \
+	Judge it: test-data test-model review rebuild lock; \
+	Serve it: serve predict model image image-test scan; \
+	Look after the project: test test-fast lint format audit gc clean;
+last_groups := What workflows run: changed comment outdated allowed join publish gate; Others:
+
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' -v groups='$(groups) $(last_groups)' ' \
+		function tell(name,   words, count, line, i) { \
+			line = sprintf("  %-10s", name); \
+			count = split(said[name], words, " "); \
+			for (i = 1; i <= count; i++) { \
+				if (length(line words[i]) > 78) { print line; line = sprintf("%12s", "") } \
+				line = line " " words[i]; \
+			} \
+			print line; \
+			delete said[name]; \
+		} \
+		/^[a-z-]+:.*## / { said[$$1] = $$2; names[++all] = $$1 } \
+		END { \
+			print "make TARGET, where TARGET is one of:"; \
+			parts = split(groups, part, "; *"); \
+			for (p = 1; p <= parts; p++) { \
+				split(part[p], half, ":"); \
+				heading = "\n" half[1]; \
+				count = split(half[2], listed, " "); \
+				if (p == parts) for (count = 0; count < all; count++) listed[count + 1] = names[count + 1]; \
+				for (n = 1; n <= count; n++) if (listed[n] in said) { \
+					if (heading) print heading; \
+					heading = ""; \
+					tell(listed[n]); \
+				} \
+			} \
+		}' $(MAKEFILE_LIST)
 
 setup: ready ## Install everything that uv.lock lists into .venv
 	@$(uv) sync --frozen
+
+doctor: ready ## Check what first runs fail on, and say how to mend it; ARGS=--update asks for a newer template
+	@$(run) slipway doctor $(ARGS)
 
 repro: ready ## Data to tested model: pull the data, run what changed, show the summary; ARGS go to dvc repro
 	@$(run) slipway repro $(ARGS)
@@ -37,8 +77,7 @@ track: ready ## Upload the runs that the server of MLFLOW_TRACKING_URI did not t
 	@$(run) slipway track
 
 adopt: ready ## Bring your own data: make adopt FILE=my.csv TARGET=churned ARGS="--id customer"
-	@test -n "$(FILE)" && test -n "$(TARGET)" || { echo 'error: say FILE=<path> and TARGET=<column>' >&2; exit 2; }
-	@$(run) slipway adopt "$(FILE)" --target "$(TARGET)" $(ARGS)
+	@$(run) slipway adopt $(if $(FILE),"$(FILE)") $(if $(TARGET),--target "$(TARGET)") $(ARGS)
 
 data: ready ## After changing files in data/: version them with DVC, push them, and let git see them
 	@$(run) slipway data
@@ -92,25 +131,6 @@ image-test: ready ## Run that image as a cluster would, ask it, stop it under lo
 scan: ready ## List what that image consists of with syft, and look up with grype what is known to be wrong with it
 	@$(run) slipway scan $(ARGS)
 
-release: ready ## Release HEAD: push its image, commit its digest; ARGS="--to oci:artifacts/images" needs no registry
-	@$(run) slipway release $${TO:+--to "$$TO"} $(ARGS)
-
-sign: ## Sign IMAGE@DIGEST, and its SBOM, with cosign: without a key, as the workflow that runs
-	@cosign sign --yes "$$IMAGE@$$DIGEST"
-	@cosign attest --yes --type spdxjson --predicate "$$SBOM" "$$IMAGE@$$DIGEST"
-
-promote: ready ## Open a pull request that has production run what staging runs; FROM and INTO name others
-	@$(run) slipway promote "$${FROM:-staging}" "$${INTO:-production}" $(ARGS)
-
-rollback: ready ## Have ENVIRONMENT (production) run what it ran before, or TO; ARGS=--now needs no pull request
-	@$(run) slipway rollback "$${ENVIRONMENT:-production}" $${TO:+--to "$$TO"} $(ARGS)
-
-deploy: ready ## Have this machine run what git says of ENVIRONMENT (production); ARGS="--watch 60" follows it
-	@$(run) slipway deploy "$${ENVIRONMENT:-production}" $(ARGS)
-
-lineage: ready ## Say where what runs came from; OF is an environment (production), a release, a digest or a URL
-	@$(run) slipway lineage "$${OF:-production}" $(ARGS)
-
 changed: ## In GitHub Actions: whether a pull request changes more than documents
 	@python3 -I src/slipway/delivery/github/jobs.py changed
 
@@ -123,14 +143,14 @@ serve: ready ## Serve the model on http://127.0.0.1:3000; ARGS="--fallback HEAD~
 predict: ready ## Ask a running service for its example; ARGS=request.json sends that file
 	@$(run) slipway predict $(ARGS)
 
-test: ready ## Run all tests of the machinery; coverage of src/ must reach 90 %
-	@$(run) pytest -n 2 --dist worksteal --cov $(ARGS)
+test: ready ## Run all tests; those of the data and the model need the results of `make repro`
+	@$(run) $(all_tests) $(ARGS)
 
-test-fast: ready ## Run the tests but for the slow ones
-	@$(run) pytest -n 2 --dist worksteal -m 'not slow' $(ARGS)
+test-fast: ready ## Run the tests that need no results and little time
+	@$(run) $(fast_tests) $(ARGS)
 
 lint: ready ## Run every check of .pre-commit-config.yaml: ruff, mypy, settings, secrets, large files, dvc.lock
-	@$(run) pre-commit run --all-files
+	@$(run) pre-commit run --all-files $(if $(NO_COLOR),--color never)
 
 format: ready ## Mend what ruff can mend
 	@$(run) ruff check --fix-only --quiet .
@@ -143,9 +163,6 @@ hooks: ready ## Have git check every commit, check data out with a branch, and m
 	@$(run) pre-commit install
 	@git config merge.remade.driver true
 	@git config merge.dvc.driver '.venv/bin/dvc git-hook merge-driver --ancestor %O --our %A --their %B'
-
-bench: ready ## Measure speed and memory; prints a table and writes JSON
-	@$(run) --group bench python benchmarks/run.py $(ARGS)
 
 clean: ## Remove caches and test reports; data, models, runs and environments stay
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov .bench dvc_plots
@@ -169,3 +186,6 @@ $(own_uv):
 		else python3 -m venv .tools/uv && pip=.tools/uv/bin/pip; fi && \
 		$$pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
+
+# What only some projects have.
+include $(wildcard */*.mk)

@@ -17,6 +17,7 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
@@ -57,7 +58,9 @@ def build(inputs: Sequence[Input], task: Task, params: Train) -> Pipeline:
         one_hot = OneHotEncoder(categories=codes, handle_unknown="ignore", sparse_output=False)
         transformers.append(("few categories", one_hot, list(few)))
     if many:
-        encoder = TargetEncoder(target_type=TARGET_TYPES[task], random_state=params.seed)
+        folds = StratifiedKFold if task == "binary" else KFold
+        cv = folds(n_splits=5, shuffle=True, random_state=params.seed)
+        encoder = TargetEncoder(target_type=TARGET_TYPES[task], cv=cv)
         transformers.append(("many categories", encoder, many))
     return Pipeline([("columns", ColumnTransformer(transformers)), ("model", _estimator(task, params))])
 

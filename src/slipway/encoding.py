@@ -11,6 +11,7 @@ from slipway.predictor import Coded, ColumnValues, Prediction, encode
 from slipway.schema import Column, Schema
 from slipway.signature import DatePart, Input, Signature, Statistics
 
+TINY = float(np.finfo(np.float32).tiny)
 QUANTILES = np.linspace(0, 1, 21).tolist()
 
 
@@ -70,6 +71,8 @@ def _fit(name: str, column: Column, series: pl.Series, max_categories: int) -> I
     quantiles = series.cast(pl.Float64).quantile(QUANTILES)  # all at once: each alone would sort the column again
     known = tuple(q for q in quantiles if q is not None)
     ordered = series.drop_nulls().cast(pl.Float64).sort().to_numpy()
+    # Numbers that differ by less than the matrix can tell apart would be scaled to infinity.
+    common["constant"] |= bool(len(ordered) and 0 < ordered[-1] - ordered[0] < TINY)
     upto, under = (
         tuple(
             float(f"{place / max(len(ordered), 1):.10g}") for place in np.searchsorted(ordered, np.array(known), side)

@@ -62,7 +62,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON for people and machines; a number that is not finite becomes null."""
-    write_text(path, json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_report(path: Path) -> Any:
@@ -104,11 +104,12 @@ def undamaged() -> Iterator[None]:
         ) from None
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """A value of JSON's types with null for every number that is not finite."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

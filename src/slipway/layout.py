@@ -8,6 +8,7 @@ DATA = Path("data")
 DATA_DVC = Path("data.dvc")
 PARAMS = Path("params.yaml")
 SCHEMA = Path("src/model/schema.yaml")
+ESTIMATOR = Path("src/model/pipeline.py")
 
 ARTIFACTS = Path("artifacts")
 TRAIN = ARTIFACTS / "train.parquet"
@@ -21,6 +22,10 @@ RUN = ARTIFACTS / "run"  # of the last `make repro`, which stages ran for how lo
 
 RELEASE = ARTIFACTS / "release"  # what the service reads: the model, golden rows, where they come from
 BENTOML = Path(".bentoml")  # BentoML's own store and scratch space, kept out of the user's home
+
+OVERLAYS, KUSTOMIZATION = Path("deploy/kubernetes/overlays"), "kustomization.yaml"
+# Where each environment has a folder, and the file in it that says what runs: for a cluster, and without one.
+ENVIRONMENTS = {OVERLAYS: KUSTOMIZATION, Path("deploy/environments"): "image.yaml"}
 
 REPORTS = Path("reports")
 SPLIT_REPORT = REPORTS / "split.json"

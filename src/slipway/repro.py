@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 
 from slipway import layout
+from slipway.colours import plain_log
 from slipway.deepchecks import install_ahead
 from slipway.delivery.data import killed_adoption
 from slipway.delivery.gittree import path_hash
@@ -41,6 +42,7 @@ def repro(words: Sequence[str] = ()) -> None:
     if not layout.PIPELINE.exists():
         raise UserError(f"{layout.PIPELINE}: no such file; run from the project's root")
     check_settings(load_params(), load_schema())  # before DVC removes the results of a stage that cannot run
+    refuse_unlisted_code()
     if LOCKS.exists() and not LOCKS.stat().st_size:
         LOCKS.unlink()  # DVC was killed while it wrote this, and would never start again
     if not Path(".dvc/cache").exists():  # DVC would not replace results that it does not have, and they are made again
@@ -57,6 +59,24 @@ def repro(words: Sequence[str] = ()) -> None:
             _dvc(heard, "repro", *words)
 
 
+def refuse_unlisted_code() -> None:
+    """Stop where a change of the project's own code would run nothing, since `dvc.yaml` does not know of it.
+
+    Raises:
+        UserError: With the module and the stages that have to list it.
+    """
+    stages = read_yaml(layout.PIPELINE)["stages"]
+    using = {name: {*map(Path, stage.get("deps", []))} for name, stage in stages.items()}
+    using = {name: listed for name, listed in using.items() if layout.ESTIMATOR in listed}
+    for module in sorted(layout.ESTIMATOR.parent.rglob("*.py")):
+        lacking = [name for name, listed in using.items() if not listed & {module, *module.parents}]
+        if lacking and module.read_bytes().strip() and module.name != "__init__.py":
+            raise UserError(
+                f"{layout.PIPELINE}: {' and '.join(lacking)} must list {module} under deps, or a change to it would "
+                "run nothing"
+            )
+
+
 def mend_lock() -> None:
     """Put `dvc.lock` back as the last commit has it where DVC was killed while it wrote it, and would not start again.
 
@@ -65,13 +85,11 @@ def mend_lock() -> None:
     Raises:
         UserError: It holds one.
     """
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-
     if not layout.LOCK.exists():
         return
     try:
-        COMPILED_LOCKFILE_SCHEMA(read_yaml(layout.LOCK))
-    except Exception as error:  # not YAML, or not a lock; DVC's validation raises its library's own
+        _refuse_damaged_lock()
+    except Exception as error:
         if "merge conflict" in str(error):
             raise
         committed = subprocess.run(["git", "show", f"HEAD:./{layout.LOCK}"], capture_output=True, check=False)  # noqa: S603, S607
@@ -80,6 +98,19 @@ def mend_lock() -> None:
         else:
             write_text(layout.LOCK, committed.stdout.decode())
         warn("repro", f"{layout.LOCK} was damaged, as by a run that was killed; it is as the last commit has it again")
+
+
+def _refuse_damaged_lock() -> None:
+    """Refuse what is no lock, and what DVC takes for one and fails over without a word, as half of its last line is.
+
+    Raises:
+        Exception: It is; DVC's validation raises its library's own.
+    """
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+
+    COMPILED_LOCKFILE_SCHEMA(read_yaml(layout.LOCK))
+    if not layout.LOCK.read_bytes().endswith(b"\n"):
+        raise ValueError(f"{layout.LOCK} ends within a line")
 
 
 def refuse_unversioned_data() -> None:
@@ -178,6 +209,7 @@ def compile_ahead() -> subprocess.Popen[bytes]:
 def _listening() -> Iterator[_Heard]:
     import dvc  # sets up its logging  # noqa: F401
 
+    plain_log()
     heard = _Heard()
     for handler in logging.getLogger("dvc").handlers:
         handler.addFilter(heard)

@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field, field_validator, model_validator
 
 from slipway import layout
+from slipway.answers import is_empty, no_data
 from slipway.moments import pattern
 from slipway.settings import Frozen, load
 from slipway.signature import Outside
@@ -38,17 +39,20 @@ def _texts(value: Any) -> Any:
 
 
 class Source(Frozen):
-    """How the files below `data/` are read.
-
-    `files` is a glob relative to `data/`; all files it matches have equal columns. The other keys matter to CSV only.
-    """
+    """How the files below `data/` are read."""
 
     files: str
+    """A pattern of the files, relative to `data/`; all that it matches have equal columns."""
     format: Literal["parquet", "csv", "jsonl"]
+    """What the files are; the keys below matter to CSV only."""
     separator: str = Field(",", min_length=1, max_length=1)
+    """Between two values."""
     quote: str = Field('"', min_length=1, max_length=1)
+    """Around values that hold a separator."""
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    """Of the text."""
     decimal: Literal[".", ","] = "."
+    """The decimal mark of numbers."""
 
     @field_validator("files")
     @classmethod
@@ -67,29 +71,32 @@ class Source(Frozen):
 
 
 class Column(Frozen):
-    """One column of the raw table.
-
-    `use: false` keeps a column out of the model (it stays in the table, for slices and for the split's row key), and
-    `note` says why. `categories` closes the set of values of a category; without it any value is allowed, and training
-    keeps the frequent ones. `format` is the strptime pattern of a datetime, for texts in files and requests alike, of
-    the directives in `slipway.moments`; ISO 8601 needs none. `monotonic` says which way the prediction (of the positive
-    class, or of the number) must go as the column grows, all else equal; the model suite tests it.
-
-    `outside` says what the service does with a value below `min`, above `max` or not among `categories`: `reject` the
-    request, `clip` to the nearest bound, or `accept` it (of a category: as one unheard of). The last two are counted.
-    The pipeline itself stops at such a value.
-    """
+    """One column of the raw table."""
 
     type: ColumnType
+    """What its values are. `text` is for free text, which is no input of the model."""
     use: bool = True
+    """`false` keeps it out of the model; it stays in the table, for slices and for the split's row key."""
     nullable: bool = False
+    """Whether values may be missing."""
     min: float | None = None
+    """The least number allowed."""
     max: float | None = None
+    """The greatest number allowed."""
     categories: tuple[str, ...] | None = None
+    """All values that a category may have. Without it any value is allowed, and training keeps the frequent ones."""
     format: str | None = None
+    """The strptime pattern of a datetime, for texts in files and requests alike; of the directives in
+    `slipway.moments`; ISO 8601 needs none."""
     outside: Outside = "reject"
+    """What the service does with a value below `min`, above `max` or not among `categories`: `reject` the request,
+    `clip` to the nearest bound, or `accept` it (of a category: as one unheard of). The last two are counted. The
+    pipeline itself stops at such a value."""
     monotonic: Literal["increasing", "decreasing"] | None = None
+    """Which way the prediction (of the positive class, or of the number) must go as the column grows, all else equal;
+    the model suite tests it."""
     note: str | None = None
+    """A word to the reader, such as why `use` is `false`."""
 
     @field_validator("categories", mode="before")
     @classmethod
@@ -122,11 +129,14 @@ class Column(Frozen):
 
 
 class Target(Frozen):
-    """What is predicted. `classes` are in the order of the model's outputs; `positive` is the last of two."""
+    """What is predicted."""
 
     column: str
+    """The column that holds it."""
     task: Task
+    """Two classes, several, or a number."""
     classes: tuple[str, ...] = ()
+    """The classes, in the order of the model's outputs; of two, the last one is the positive one. A number has none."""
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -152,16 +162,22 @@ class Target(Frozen):
 
 
 class Schema(Frozen):
-    """The whole contract. `missing` are the texts that mean "no value", besides the empty one."""
+    """The whole contract."""
 
     source: Source
     missing: tuple[str, ...] = ()
+    """The texts that mean "no value", besides the empty one."""
     target: Target
     id: str | None = None
+    """The column that names a row; the split goes by it, and the model never sees it."""
     time: str | None = None
+    """The column that says when a row came to be; a split by `time` goes by it."""
     group: str | None = None
+    """The column whose rows a split by `group` keeps on one side."""
     sensitive: tuple[str, ...] = ()
+    """The columns whose groups are compared by the gates of `gates.fairness`."""
     columns: dict[str, Column]
+    """Every column of the table, by name."""
 
     @field_validator("missing", mode="before")
     @classmethod
@@ -220,4 +236,6 @@ def load_schema(path: Path = layout.SCHEMA) -> Schema:
     Raises:
         UserError: The file is missing or breaks the contract's own form.
     """
+    if path == layout.SCHEMA and is_empty():
+        raise no_data()
     return load(path, Schema)

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -20,6 +21,17 @@ class Frozen(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def refuse_bare(value: Any, info: ValidationInfo) -> Any:
+    """Stop at a date without quotes in `params.yaml`: DVC refuses a file that holds one."""
+    if info.context and isinstance(value, date):
+        raise ValueError(f"put the moment in quotes: '{value}'")
+    return value
 
 
 def read_yaml(path: Path) -> Any:

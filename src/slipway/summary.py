@@ -1,6 +1,5 @@
 """The end of a run for the person who started it: what the reports hold, on one screen."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +21,17 @@ STYLES = {"passed": "green", "failed": "bold red", "warned": "yellow", "error": 
 ASCII = str.maketrans({"≥": ">=", "≤": "<=", "±": "+-", "\u2013": "-"})
 
 
-def show(json_output: bool = False) -> int:
-    """Print the last run.
+def last_run() -> dict[str, Any]:
+    """What the last run found, and what has changed since.
 
-    Args:
-        json_output: Print it as JSON, for machines.
+    Raises:
+        UserError: A report is missing or damaged.
+    """
+    return collect(load_params()) | {"changed_since": changed_since()}
+
+
+def show() -> int:
+    """Print the last run.
 
     Returns:
         The exit code: 0, or 1 if a threshold is missed or a check failed or could not run.
@@ -34,13 +39,9 @@ def show(json_output: bool = False) -> int:
     Raises:
         UserError: A report is missing or damaged.
     """
-    summary = collect(load_params()) | {"changed_since": changed_since()}
-    if json_output:
-        with undamaged():
-            print(json.dumps(summary, indent=2, allow_nan=False))  # noqa: T201
-    else:
-        with screen() as console, undamaged():
-            _print(console, summary)
+    summary = last_run()
+    with screen() as console, undamaged():
+        _print(console, summary)
     return 0 if summary["passed"] else 1
 
 

@@ -23,9 +23,11 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+from rich.progress import track
+
 from slipway import layout
 from slipway.errors import UserError, warn
-from slipway.files import write_json
+from slipway.files import console, write_json
 from slipway.params import Params
 from slipway.settings import data_hash, flat
 
@@ -219,7 +221,7 @@ def upload(root: Path = PENDING) -> list[str]:
     uri = tracking_uri()
     if waiting and uri == local_store():
         raise UserError("MLFLOW_TRACKING_URI is not set; set it to the server that the kept runs are for")
-    for folder in waiting:
+    for folder in track(waiting, "uploading", console=console(), transient=True):
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         if content["model"] is not None:
             content["model"] = str(folder / content["model"])

@@ -10,7 +10,7 @@ from slipway.adopt.infer import Wishes
 from slipway.adopt.transaction import all_or_nothing, changed, refuse_overwriting, way_back
 from slipway.adopt.write import data_dvc_text, params_text, schema_text
 from slipway.delivery.data import ADOPTED, ADOPTING, default_remote, push_data
-from slipway.files import console, scratch_folder, write_text
+from slipway.files import scratch_folder, write_text
 from slipway.params import load_params
 from slipway.plots import with_plots
 from slipway.schema import load_schema
@@ -34,7 +34,7 @@ def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
     _, remote = default_remote(Path())
     params = load_params()
     if not force:
-        refuse_overwriting(ADOPTED)
+        refuse_overwriting(ADOPTED if layout.SCHEMA.exists() else [])  # as it was made, it has nothing to lose
     had_data = layout.DATA.exists()
     with scratch_folder(ADOPTING) as scratch:
         adoption = decide(path, wishes, params, scratch)
@@ -54,7 +54,6 @@ def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
         with all_or_nothing(scratch / "fresh", [*drafts, *ignores], scratch):
             for place in drafts:
                 (scratch / place).replace(place)
-            with console().status("versioning data/ with DVC"):
-                push_data(Path())
+            push_data(Path())
     written = changed([*drafts, *ignores, *([remote] if remote else [])])
     return replace(adoption, written=tuple(written), undo=way_back(written, had_data))

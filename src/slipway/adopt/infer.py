@@ -57,6 +57,9 @@ class Wishes:
             alike = [name] if name in names else [other for other in names if other.strip() == name.strip()]
             if len(alike) == 1:
                 return alike[0]
+            if not name.strip():
+                shown = ", ".join(map(repr, names[:20])) + ", ..." * (len(names) > 20)
+                raise UserError(f"{option}: say which column; there is {shown}")
             listed = alike or get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
             more = ", ..." * (len(names) > len(listed) == 8)
             raise UserError(f"{option}: there is no column {name!r}; there is {', '.join(map(repr, listed))}{more}")

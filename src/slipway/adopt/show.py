@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +25,20 @@ def show(adoption: Adoption) -> None:
     for warning in adoption.warnings:
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     console.print("\n" + "\n".join(outcome(adoption)), soft_wrap=True)
+
+
+def document(adoption: Adoption) -> dict[str, Any]:
+    """Every decision for machines."""
+    return {
+        "origin": adoption.origin,
+        "rows": adoption.rows,
+        "schema": adoption.schema.model_dump(mode="json", exclude_none=True),
+        "left_out": dict(adoption.left_out),
+        "decisions": decisions(adoption),
+        "warnings": adoption.warnings,
+        "written": adoption.written,
+        "undo": adoption.undo,
+    }
 
 
 def columns_table(adoption: Adoption) -> Table:

@@ -40,7 +40,7 @@ def refuse_overwriting(paths: Sequence[Path]) -> None:
     Raises:
         UserError: With the files.
     """
-    found = list(changed(paths))
+    found = list(changed(paths)) if paths else []
     if layout.DATA_DVC.exists():
         uncommitted = json.loads(run_dvc(Path(), "data", "status", "--json")).get("uncommitted", {})
         found += [name for name in uncommitted.get("modified", []) if name.rstrip("/") == str(layout.DATA)]

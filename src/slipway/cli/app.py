@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from slipway.colours import plain_end
 from slipway.errors import UserError
 
 app = typer.Typer(
@@ -46,3 +47,5 @@ def run(command: "typer.Typer | object") -> None:
             raise
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
+    finally:
+        plain_end()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slipway import layout
 from slipway.errors import UserError, warn
-from slipway.files import scratch_folder, write_text
+from slipway.files import console, scratch_folder, write_text
 from slipway.params import load_params
 from slipway.schema import load_schema
 from slipway.settings import read_yaml
@@ -51,7 +51,8 @@ def version_data(root: Path) -> Versioned:
 
     default_remote(root)
     schema, params = load_schema(root / layout.SCHEMA), load_params(root / layout.PARAMS)
-    with scratch_folder(root / CHECKING) as scratch:
+    looking = console().status(f"holding {layout.DATA}/ against the contract")
+    with scratch_folder(root / CHECKING) as scratch, looking:
         prepare(schema, params, root / layout.DATA, scratch / "train.parquet", scratch / "holdout.parquet")
     return push_data(root)
 
@@ -66,8 +67,9 @@ def push_data(root: Path) -> Versioned:
         UserError: The folder is no git repository with DVC or has no default remote, or DVC fails.
     """
     name, folder = default_remote(root)
-    run_dvc(root, "add", "--quiet", str(layout.DATA))
-    run_dvc(root, "push", "--quiet", str(layout.DATA_DVC))
+    with console().status(f"versioning {layout.DATA}/ with DVC"):
+        run_dvc(root, "add", "--quiet", str(layout.DATA))
+        run_dvc(root, "push", "--quiet", str(layout.DATA_DVC))
     out = read_yaml(root / layout.DATA_DVC)["outs"][0]
     if folder is not None:
         hashes = [out["md5"]]

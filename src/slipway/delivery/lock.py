@@ -5,12 +5,13 @@ Where the data is at hand `dvc status` answers the same; this needs a second and
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from posixpath import join, normpath
 from typing import Any, Literal
 
 from slipway import layout
+from slipway.answers import is_empty
 from slipway.delivery.gittree import GitTree
 from slipway.errors import UserError
 
@@ -66,6 +67,8 @@ def _check(root: Path) -> list[Problem]:
         UserError: It cannot be told from git alone: a file is unreadable or not in git, a stage is a template, or it
             depends on something whose hash is not in git.
     """
+    if is_empty(root):
+        return []
     tree = GitTree(root)
     stages = _stages(tree, PIPELINE)
     if not (root / LOCK).exists():
@@ -100,12 +103,8 @@ def report(problems: list[Problem]) -> str:
         lines.append(f"{stage or LOCK}: {'; '.join(problem.message for problem in own)} -> {fix}")
     if any(RERUN in problem.fix for problem in problems):
         lines.append(f"(then commit {LOCK} and reports/)")
-    return "\n".join(lines) or f"{LOCK} belongs to this tree"
-
-
-def as_json(problems: list[Problem]) -> str:
-    """Say it to machines."""
-    return json.dumps({"honest": not problems, "problems": [asdict(problem) for problem in problems]}, default=str)
+    honest = "there is no data yet, and nothing to prove" if is_empty() else f"{LOCK} belongs to this tree"
+    return "\n".join(lines) or honest
 
 
 def _stages(tree: GitTree, path: str) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 from slipway import layout
 from slipway.delivery.git import run
 from slipway.errors import UserError
-from slipway.files import read_report, scratch_folder, undamaged, write_text
+from slipway.files import console, read_report, scratch_folder, undamaged, write_text
 from slipway.params import load_params
 from slipway.predictor import Predictor
 from slipway.review.base import Base, NoModelError, base_model, digest, find_base, git_text
@@ -70,7 +70,8 @@ def pull_model() -> str:
     except UserError:
         pull = [sys.executable, "-m", "dvc", "pull", "--quiet", "--force", str(layout.MODEL)]
         problem = f"{layout.MODEL}: is not here as {layout.LOCK} names it, and DVC has it in no cache or remote"
-        run(pull, f"{problem} (`make repro` and `dvc push` where it was made)")
+        with console().status(f"pulling {layout.MODEL}"):
+            run(pull, f"{problem} (`make repro` and `dvc push` where it was made)")
         refuse_foreign(layout.MODEL)
         return "pulled from DVC's cache or remote"
     return "here"

@@ -3,9 +3,6 @@
 Requests are put on a bounded queue and dropped, and counted, where it is full. A thread writes them as JSON lines, one
 row a line, into a file that grows until it is large or old enough; then it gets its final name, and is uploaded if the
 log goes to object storage. Whatever goes wrong there is counted and logged, and no request hears of it.
-
-A line holds `request_id`, `row`, `time` (UTC, ISO 8601), `version`, `variant` (`model`, `previous` or `prior`),
-`features` (an object, as sent), `prediction` (class or number) and, of classes, `probabilities`.
 """
 
 import os
@@ -21,7 +18,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryFile, gettempdir
 from threading import Thread
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NotRequired, TypedDict
 from uuid import uuid4
 
 import msgspec
@@ -37,6 +34,27 @@ GROWING = ".part"
 PAUSE = 0.5  # seconds between looks at the age of a file
 TIDY = 60.0  # seconds between looks for files that are too old
 RETRY = 5.0  # seconds before a folder that could not be written to is tried again
+
+
+class Line(TypedDict):
+    """One row that was asked, and its answer: a line of the log."""
+
+    request_id: str
+    """Of the request, as in the answer's header `X-Request-ID`."""
+    row: int
+    """Its place in the request, from 0 on."""
+    time: str
+    """When it was asked: UTC, ISO 8601, to the millisecond."""
+    version: str
+    """Of the release that answered."""
+    variant: str
+    """What of it answered: `model`, or the fallback, `previous` or `prior`."""
+    features: dict[str, Any]
+    """The inputs by name, as sent."""
+    prediction: str | float
+    """The class, or the number."""
+    probabilities: NotRequired[list[float]]
+    """Of the classes, in the order of the contract; a number has none."""
 
 
 @dataclass(frozen=True)
@@ -149,24 +167,22 @@ class PredictionWriter:
         else:
             self._counted("written", 1)
 
-    def _lines(self, entry: Entry) -> list[dict[str, Any]]:
+    def _lines(self, entry: Entry) -> list[Line]:
         moment = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds")
-        names, labels = entry.table.names, entry.prediction.labels
+        names, labels, answers = entry.table.names, entry.prediction.labels, entry.prediction.values
         lines = []
         for row, values in enumerate(zip(*entry.table.columns, strict=True)):
-            line: dict[str, Any] = {
+            line: Line = {
                 "request_id": entry.request_id,
                 "row": row,
                 "time": moment,
                 "version": self._version,
                 "variant": entry.variant,
                 "features": dict(zip(names, values, strict=True)),
+                "prediction": float(answers[row]) if labels is None else self._signature.classes[labels[row]],
             }
-            if labels is None:
-                line["prediction"] = float(entry.prediction.values[row])
-            else:
-                line["prediction"] = self._signature.classes[labels[row]]
-                line["probabilities"] = entry.prediction.values[row].tolist()
+            if labels is not None:
+                line["probabilities"] = answers[row].tolist()
             lines.append(line)
         return lines
 

@@ -24,6 +24,7 @@ from slipway.settings import read_yaml
 
 FILES = Path("deploy/compose")
 RULES = Path("deploy/kubernetes/components/monitoring/rules.yaml")  # one source of alerts, for clusters and for this
+OWN_RULES = FILES / "monitoring/model-rules.yaml"  # the same in a project without a cluster
 OWN = ("gateway", *OTHER)  # what is started one by one
 # What whoever deploys may say as variables of the shell; once said, it is kept.
 WATCHING = ("PROMETHEUS", "ALERTMANAGER", "GRAFANA", "MLFLOW")
@@ -237,7 +238,8 @@ class ComposeHost(Host):
         """
         if not (root / FILES / "compose.yaml").is_file():
             raise UserError(f"{FILES}/compose.yaml: is not in that commit; --to processes does without")
-        alerts = json.dumps({"groups": read_yaml(root / RULES)["spec"]["groups"]}, indent=1)
+        rules = next((path for path in (RULES, OWN_RULES) if (root / path).exists()), RULES)
+        alerts = json.dumps({"groups": read_yaml(root / rules)["spec"]["groups"]}, indent=1)
         wanted = {path.relative_to(root / FILES): path.read_bytes() for path in _files(root / FILES)}
         folder = self._project.folder
         # One by one, since containers have these folders as they were when they began.

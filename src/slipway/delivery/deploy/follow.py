@@ -5,6 +5,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from slipway.delivery.deploy.compose import compose, compose_command
 from slipway.delivery.deploy.host import Host, Ports
@@ -85,6 +86,16 @@ class _News:
     def turn(self) -> None:
         """Begin another look."""
         self._last, self._now = self._now, set()
+
+
+def document(environment: str) -> dict[str, Any]:
+    """What a machine runs, as JSON's types.
+
+    Raises:
+        UserError: Its state is damaged.
+    """
+    known = load_state(_home(environment))
+    return {"environment": environment, **(known.model_dump(mode="json") if known else {})}
 
 
 def end(environment: str, say: Say) -> None:

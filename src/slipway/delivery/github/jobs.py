@@ -10,10 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-# What neither the pipeline nor the image depends on: documents, and what says which image runs where.
+# What neither the pipeline nor the image depends on: documents, editors, and what says which image runs where.
 DOCUMENTS = (
     *("*.md", "docs/*.png", "docs/*.svg", "LICENSE", "deploy/*"),
-    *(".github/ISSUE_TEMPLATE/*.yml", ".github/CODEOWNERS"),
+    *(".github/ISSUE_TEMPLATE/*.yml", ".github/CODEOWNERS", ".editorconfig", ".vscode/*", ".devcontainer/*"),
 )
 ALWAYS = ("changes", "quality")  # jobs that every pull request needs
 DEPENDING = ("line", "container", "dependencies")  # where the job `changes` says so

@@ -14,10 +14,7 @@ from slipway.errors import UserError
 from slipway.files import console, printable
 
 ENGINES = ("docker", "podman", "buildah")
-INSTALL = (
-    "install docker (Debian and Ubuntu: `apt install docker.io`) or podman, which needs no daemon; "
-    "as root on Debian, `.ci/docker` does all of it"
-)
+INSTALL = "install docker (Debian and Ubuntu: `apt install docker.io`) or podman, which needs no daemon"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
@@ -167,12 +164,13 @@ class Engine:
             self.quietly("rm", "--force", container)
 
 
-def find_engine(name: str | None = None, *, runs: bool = False) -> Engine:
+def find_engine(name: str | None = None, *, runs: bool = False, patience: float | None = None) -> Engine:
     """The engine of this machine, or the one that is asked for.
 
     Args:
         name: One of `ENGINES`.
         runs: Whether it has to run images as well; buildah does not.
+        patience: Seconds that each has to answer; as long as it takes if None.
 
     Raises:
         UserError: There is none, or it does not answer.
@@ -186,16 +184,21 @@ def find_engine(name: str | None = None, *, runs: bool = False) -> Engine:
             problems.append(f"{candidate} is not installed")
         elif runs and candidate == "buildah":
             problems.append("buildah builds images but runs none")
-        elif said := _refusal(candidate):
+        elif said := _refusal(candidate, patience):
             problems.append(said)
         else:
             return Engine(candidate)
     raise UserError(f"no container engine: {'; '.join(problems) or 'none is installed'}; {INSTALL}")
 
 
-def _refusal(name: str) -> str | None:
+def _refusal(name: str, patience: float | None) -> str | None:
     """Why an engine that is installed cannot be used; None if it can."""
-    done = subprocess.run([name, "info"], capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+    try:
+        done = subprocess.run(  # noqa: S603
+            [name, "info"], capture_output=True, text=True, errors="replace", check=False, timeout=patience
+        )
+    except subprocess.TimeoutExpired:
+        return f"{name} does not answer within {patience:g} s"
     if done.returncode == 0:
         return None
     return f"{name} does not work here ({_last(done.stderr or done.stdout)})"

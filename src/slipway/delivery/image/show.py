@@ -25,12 +25,18 @@ def show_image(built: Built) -> None:
     typer.echo("\n".join(f"{name}  {printable(text)}" for name, text in lines.items()))
 
 
-def show_checks(checks: Iterable[Check]) -> bool:
-    """Say each check as it is done; whether all passed."""
-    failed = []
+def show_checks(checks: Iterable[Check]) -> list[Check]:
+    """Say each check as it is done, and give them all."""
+    done, failed = [], []
     for check in checks:
+        done.append(check)
         typer.echo(f"{'✓' if check.passed else '✗'} {check.name:<26}  {printable(check.detail)}".rstrip())
         failed += [] if check.passed else [check.name]
     if failed:
         typer.echo(f"failed: {', '.join(failed)}", err=True)
-    return not failed
+    return done
+
+
+def passed(checks: Iterable[Check]) -> bool:
+    """Whether all passed."""
+    return all(check.passed for check in checks)

@@ -117,7 +117,7 @@ def commit_on(branch: str, change: Callable[[Path], Change | None], *, start: st
             made = _commit(root, wanted)
             if made == begun or (start and _is_same(head(branch), made)):
                 return None
-            if _push(root, branch, made, wanted.tag, old=head(branch)):
+            if _push(branch, made, wanted.tag, old=head(branch)):
                 return made
     raise UserError(f"{branch}: others pushed first, {ATTEMPTS} times; nothing was changed, run it again")
 
@@ -145,13 +145,16 @@ def _commit(tree: Path, wanted: Change) -> str:
     return made
 
 
-def _push(tree: Path, branch: str, made: str, tag: str | None, *, old: str | None) -> bool:
-    """Push, commit and tag together or neither; False if somebody was faster."""
+def _push(branch: str, made: str, tag: str | None, *, old: str | None) -> bool:
+    """Push, commit and tag together or neither; False if somebody was faster.
+
+    It is done from the project's folder, which an origin such as `../origin.git` is relative to.
+    """
     if not has_origin():
         return _update(branch, made, old)
     references = [f"{made}:refs/heads/{branch}", *([f"refs/tags/{tag}"] if tag else [])]
     lease = f"--force-with-lease=refs/heads/{branch}:{old or ''}"  # it is as we saw it, or is not there yet
-    done = do([*GIT, "push", "--quiet", "--atomic", lease, "origin", *references], authorization(), folder=tree)
+    done = do([*GIT, "push", "--quiet", "--atomic", lease, "origin", *references], authorization())
     if done.returncode == 0:
         return True
     if tag:

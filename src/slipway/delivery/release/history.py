@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slipway.delivery.git import do
 from slipway.delivery.release.lineage import LINEAGE, Lineage, read_lineage
-from slipway.delivery.release.overlay import OVERLAYS
+from slipway.delivery.release.overlay import PLACES
 from slipway.review.report.markdown import code, escape
 
 RELEASES = Path("deploy/RELEASES.md")
@@ -13,21 +13,23 @@ HEADING = "# Releases\n\nWritten by `slipway release`, the newest first.\n"
 MOST_COMMITS = 50  # named in an entry
 
 
-def releases(tip: str, environment: str = "*") -> list[Lineage]:
+def releases(tip: str, environment: str = "*", *, by_first_run: bool = False) -> list[Lineage]:
     """Every release that has run in an environment, as a commit's history tells, the newest first.
 
     Args:
         tip: The commit.
         environment: Of which environment; all of them unless said.
+        by_first_run: Of a release that came back, its first run counts, and not its last.
 
     Raises:
         UserError: A lineage that was committed is damaged.
     """
     prefix = do(["git", "rev-parse", "--show-prefix"]).stdout.strip()
-    pattern = f":(top,glob){prefix}{(OVERLAYS / environment / LINEAGE).as_posix()}"
+    patterns = [f":(top,glob){prefix}{(place / environment / LINEAGE).as_posix()}" for place in PLACES]
     log = ["git", "log", "--first-parent", "--diff-merges=first-parent", "--raw", "--no-abbrev", "--no-renames"]
-    lines = do([*log, "--format=", tip, "--", pattern]).stdout.splitlines()
-    blobs = dict.fromkeys(line.split()[3] for line in lines if line.startswith(":"))
+    lines = do([*log, "--format=", tip, "--", *patterns]).stdout.splitlines()
+    runs = [line.split()[3] for line in lines if line.startswith(":")]
+    blobs = reversed(dict.fromkeys(reversed(runs))) if by_first_run else dict.fromkeys(runs)
     found: dict[tuple[str, str], Lineage] = {}
     for blob in blobs:
         if blob.strip("0"):

@@ -57,6 +57,10 @@ class Lineage(BaseModel):
         """What the service calls itself."""
         return self.commit[:12]
 
+    def document(self) -> dict[str, Any]:
+        """It as JSON's types."""
+        return self.model_dump(mode="json", by_alias=True)
+
     def text(self) -> str:
         """The content of the file."""
         return self.model_dump_json(indent=1, by_alias=True) + "\n"

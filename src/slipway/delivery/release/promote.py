@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -14,7 +15,7 @@ from slipway.delivery.github.api import GitHub
 from slipway.delivery.release.branch import Change, checked_out, commit_on, has_origin, head, tip_of
 from slipway.delivery.release.history import metrics_table, releases
 from slipway.delivery.release.lineage import Lineage
-from slipway.delivery.release.overlay import KUSTOMIZATION, deploy, deployed, folder_of
+from slipway.delivery.release.overlay import KUSTOMIZATION, deploy, deployed, file_of
 from slipway.delivery.release.verify import Finding, verify
 from slipway.errors import UserError
 from slipway.review.report.markdown import code, escape
@@ -43,6 +44,12 @@ class Proposal:
     title: str
     body: str
 
+    def document(self) -> dict[str, Any]:
+        """It as JSON's types."""
+        before = self.before and self.before.document()
+        told = {"branch": self.branch, "title": self.title, "body": self.body}
+        return {"environment": self.environment, "before": before, "after": self.after.document(), **told}
+
 
 def propose_promotion(source: str, target: str, branch: str) -> Proposal:
     """What it takes for one environment to run what another runs.
@@ -70,7 +77,8 @@ def propose_rollback(environment: str, to: str | None, branch: str) -> Proposal:
 
     Args:
         environment: Which one.
-        to: A release, as its name, its commit, its digest, or a commit of git in which it ran; the one before if None.
+        to: A release, as its name, its commit, its digest, or a commit of git in which it ran; the one before if None,
+            which is never one that a rollback has left.
         branch: The branch that says what runs where.
 
     Raises:
@@ -82,11 +90,11 @@ def propose_rollback(environment: str, to: str | None, branch: str) -> Proposal:
     tip = head(branch)
     known = [each for each in releases(tip or "HEAD", environment) if each.digest != before.digest]
     if to is None:
-        if not known:
-            raise UserError(
-                f"{environment} has never run another release than {before.name}; there is none to go back to"
-            )
-        after = known[0]
+        order = releases(tip or "HEAD", environment, by_first_run=True)
+        earlier = order[[each.digest for each in order].index(before.digest) + 1 :]
+        if not earlier:
+            raise UserError(f"{environment} has run no release before {before.name}; there is none to go back to")
+        after = earlier[0]
     else:
         after = _wanted(to, known, before, environment)
     title = f"Roll {environment} back to {after.name} from {before.name}"
@@ -191,12 +199,12 @@ def _difference(environment: str, after: Lineage, root: Path) -> str:
 
 
 def _rendered(environment: str, root: Path) -> list[str]:
-    folder = root / folder_of(environment, root)
-    own = sorted(Path(".tools").glob("kustomize-*/kustomize"))  # where `.ci/kustomize` puts it
+    file = root / file_of(environment, root)
+    own = sorted(Path(".tools").glob("kustomize-*/kustomize"))  # a project's own, if it has one
     kustomize = shutil.which("kustomize") or (str(own[-1].resolve()) if own else None)
-    if kustomize is None:
-        return (folder / KUSTOMIZATION).read_text(encoding="utf-8").splitlines()
-    return run([kustomize, "build", str(folder)], f"{environment} cannot be rendered").splitlines()
+    if kustomize is None or file.name != KUSTOMIZATION:
+        return file.read_text(encoding="utf-8").splitlines()
+    return run([kustomize, "build", str(file.parent)], f"{environment} cannot be rendered").splitlines()
 
 
 def _longest_run(text: str, character: str) -> int:

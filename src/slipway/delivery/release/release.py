@@ -20,7 +20,8 @@ from slipway.files import write_text
 from slipway.params import load_params
 from slipway.review.base import git_text
 
-ASIDE = ("deploy", "docs", "tests", "benchmarks", ".github")  # what no image depends on, and documents anywhere
+# What no image depends on, besides documents anywhere.
+ASIDE = ("deploy", "docs", "tests", "benchmarks", ".github", ".editorconfig", ".vscode", ".devcontainer")
 
 
 @dataclass(frozen=True)

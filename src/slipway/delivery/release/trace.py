@@ -1,9 +1,8 @@
 """`slipway lineage`: from a digest, an environment or a running service back to everything that it came from."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import requests
 import typer
@@ -13,7 +12,7 @@ from slipway.delivery.git import do
 from slipway.delivery.release.branch import checked_out, head
 from slipway.delivery.release.history import releases
 from slipway.delivery.release.lineage import Lineage
-from slipway.delivery.release.overlay import OVERLAYS, deployed, environments
+from slipway.delivery.release.overlay import deployed, environments
 from slipway.delivery.release.verify import Finding
 from slipway.errors import UserError
 from slipway.files import printable
@@ -21,7 +20,7 @@ from slipway.review.report.markdown import code, escape
 from slipway.summary import screen
 
 TIMEOUT = 10  # seconds
-Form = Literal["table", "json", "markdown"]
+Form = Literal["table", "markdown"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,11 @@ class Trace:
     lineage: Lineage
     environments: tuple[str, ...]
     findings: tuple[Finding, ...]
+
+    def document(self) -> dict[str, Any]:
+        """It for machines: the lineage with the rest beside it."""
+        more = {"environments": self.environments, "findings": [asdict(each) for each in self.findings]}
+        return self.lineage.document() | more
 
 
 def trace(what: str, branch: str) -> Trace:
@@ -71,10 +75,7 @@ def trace(what: str, branch: str) -> Trace:
 
 def show(found: Trace, form: Form) -> None:
     """Print it."""
-    if form == "json":
-        content = {**json.loads(found.lineage.text()), "environments": found.environments}
-        typer.echo(json.dumps({**content, "findings": [asdict(each) for each in found.findings]}, indent=2))
-    elif form == "markdown":
+    if form == "markdown":
         typer.echo(_markdown(found))
     else:
         with screen() as console:
@@ -103,7 +104,7 @@ def _one(what: str, known: Sequence[Lineage]) -> Lineage:
     wanted = what.rpartition("@")[2]
     found = [each for each in known if _means(wanted, each)]
     if not found:
-        raise UserError(f"{what!r} is no release, environment or URL; {OVERLAYS} and its history have no such thing")
+        raise UserError(f"{what!r} is no release, environment or URL; deploy/ and its history have no such thing")
     if len({each.name for each in found}) > 1:
         raise UserError(f"{what!r} can be {', '.join(sorted({each.name for each in found}))}; say more of it")
     return found[0]

@@ -75,7 +75,7 @@ def _render(verdict: Verdict, most: int, *, page: bool) -> str:
         },
         "picture": Markdown(view.picture(verdict)),
     }
-    text = _environment().get_template("review.md.jinja").render(context)
+    text = _environment().get_template("review.md.j2").render(context)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

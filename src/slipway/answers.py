@@ -1,0 +1,50 @@
+"""What was answered when the project was made of the template, as copier keeps it for `copier update`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import layout
+from slipway.errors import UserError
+from slipway.settings import read_yaml
+
+ANSWERS = Path(".copier-answers.yml")
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class Promised:
+    """The table that the project was made for; `target` is empty where nobody has said what to predict."""
+
+    path: Path
+    target: str
+
+
+def promised(root: Path = Path()) -> Promised | None:
+    """The table that was named as the data; None if none was, as for the demo, or nobody was asked.
+
+    Raises:
+        UserError: The answers are no YAML.
+    """
+    if not (root / ANSWERS).exists():
+        return None
+    answers = read_yaml(root / ANSWERS)
+    data = answers.get("data") if isinstance(answers, dict) else None
+    if not isinstance(data, str) or data.strip() in {"", DEMO}:
+        return None
+    whole = Path(data.strip()).expanduser()
+    head, colon, target = data.strip().rpartition(":")
+    if whole.exists() or not colon or len(head) < 2:  # one letter is a drive of Windows
+        return Promised(whole, "")
+    return Promised(Path(head).expanduser(), target)
+
+
+def is_empty(root: Path = Path()) -> bool:
+    """Whether the project has no data yet: no contract, nothing versioned, nothing run."""
+    return not any((root / path).exists() for path in (layout.SCHEMA, layout.DATA_DVC, layout.LOCK))
+
+
+def no_data(root: Path = Path()) -> UserError:
+    """What to do in a project without data."""
+    found = promised(root)
+    how = "make adopt FILE=<path> TARGET=<column>" if found is None else "make adopt TARGET=<column>"
+    return UserError(f"this project has no data yet; bring your own: {how}")
