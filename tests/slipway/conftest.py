@@ -5,8 +5,25 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from helpers import copy_project, dvc, git, made_once, slipway
+from hypothesis import settings
+
+# A deadline measures the machine, not the code: on a busy one it fails tests that are right.
+settings.register_profile("slipway", deadline=None)
+settings.load_profile("slipway")
+
+# Tests run side by side: threads of linear algebra, which spin while they wait, would take the cores of other tests.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of a test marked `no_cover` are not measured either, with which they take up to twice as long.
+
+    What several tests share, such as the run of the project, is.
+    """
+    if request.node.get_closest_marker("no_cover"):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -14,12 +14,17 @@ BOT = "github-actions[bot]"
 
 @dataclass
 class FakeGitHub:
-    """What the repository holds. `refuse` is a status that every writing call is answered with."""
+    """What the repository holds.
+
+    `refuse` is a status that every writing call is answered with, `settings` are answers by path, None where only an
+    administrator gets one.
+    """
 
     url: str = ""
     pulls: dict[int, dict[str, Any]] = field(default_factory=dict)
     comments: list[dict[str, Any]] = field(default_factory=list)
     permissions: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     refuse: int | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
 
@@ -45,6 +50,9 @@ class FakeGitHub:
         """The status and the content of an answer."""
         if method != "GET" and self.refuse:
             return self.refuse, {"message": "Resource not accessible by integration"}
+        if method == "GET" and path in self.settings:
+            found = self.settings[path]
+            return (403, {"message": "Must have admin rights to Repository."}) if found is None else (200, found)
         if content and len(content.get("body", "")) > 65_536:
             return 422, {"message": "Body is too long (maximum is 65536 characters)"}
         if match := re.fullmatch(r"/pulls/(\d+)", path):
@@ -87,7 +95,7 @@ def fake_github(repository: str = "o/r") -> Iterator[FakeGitHub]:
         parts = urlsplit(target)
         path = parts.path.removeprefix(f"/repos/{repository}")
         state.calls.append((method, path))
-        if headers.get("Authorization") != "Bearer token":
+        if headers.get("Authorization") not in {"Bearer token", "token token"}:  # gh says the latter
             return 401, {"message": "Bad credentials"}
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         return state.answer(method, path, query, content)

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from helpers import ROOT
 from jsonschema import Draft202012Validator
 from kubernetes_validate import ValidationError, validate
 from ruamel.yaml import YAML
-
-from helpers import ROOT
 
 Object = dict[str, Any]
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import ROOT
 from manifests import ARGUMENT, Object, dumped, objects
 from ruamel.yaml import YAML
-
-from helpers import ROOT
 
 COMPOSE = ROOT / "deploy/compose"
 MONITORING = COMPOSE / "monitoring"

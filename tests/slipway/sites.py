@@ -7,19 +7,18 @@ import os
 import shutil
 import socket
 import tarfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import randint
 
 import pytest
+from callers import Callers, version_of
+from helpers import ROOT, git, made_once, slipway
 from images import need_skopeo, registry, tiny_image
 from test_container import why_not
 from test_release import Project
 
-from helpers import ROOT, git, made_once, slipway
 from slipway.delivery.deploy import follow as following
 from slipway.delivery.deploy.compose import FILES, RULES, compose_command
 from slipway.delivery.deploy.follow import Wishes, end, follow
@@ -56,6 +55,7 @@ ENTRYPOINT ["prometheus-alertmanager"]
 FROM tools AS idle
 ENTRYPOINT ["sleep", "600"]
 """
+HARM = b"what no test has asked"
 IMAGES = ("gateway", "prometheus", "alertmanager", "idle")
 MODEL = """\
 FROM {image}
@@ -174,9 +174,16 @@ class Site:
         digest = tiny_image(folder, commit[:12], labels, layer=layer.getvalue())
         return Registry(str(folder), folder=True), Stored(digest, labels)
 
-    def deploy(self, environment: str = "production", **wished: object) -> int:
+    def deploy(self, environment: str = "production", harmed_when: str | None = None, **wished: object) -> int:
+        """Deploy; the fault of a release begins as soon as that is said."""
         self.said.clear()
-        return follow(self.wishes(environment, **wished), self.said.append)
+
+        def hear(text: str) -> None:
+            self.said.append(text)
+            if harmed_when is not None and text.endswith(harmed_when):
+                self.harm()
+
+        return follow(self.wishes(environment, **wished), hear)
 
     def wishes(self, environment: str = "production", **wished: object) -> Wishes:
         usual: dict[str, object] = {"patience": 60, "observe": 1.0, "watch": 0, "retry": False, "revert": False}
@@ -187,11 +194,24 @@ class Site:
         """The version that answers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         connection.request("POST", "/predict", self.request, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        assert answer.status == 200
-        found = json.loads(answer.read())
-        assert found["fallback"] is None
-        return str(found["model_version"])
+        return version_of(connection)
+
+    def load(self) -> Callers:
+        """Callers that ask all the time."""
+        return Callers(self.port, self.request)
+
+    def harm(self) -> None:
+        """Have the fault of the second release begin, and wait until it has."""
+        for _ in range(200):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port + 2, timeout=20)
+            try:
+                connection.request("POST", "/predict", HARM, {"Content-Type": "application/json"})
+                if connection.getresponse().read() == HARM:
+                    return
+            except (OSError, http.client.HTTPException):  # it crashes
+                return
+            time.sleep(0.05)  # it has too much in work to hear of it
+        raise AssertionError("the release takes no harm")
 
     @property
     def request(self) -> bytes:
@@ -252,35 +272,3 @@ def site(
     monkeypatch.chdir(made.project.work)
     yield made
     made.close()
-
-
-class Load:
-    """What became of requests that came all the time."""
-
-    def __init__(self) -> None:
-        self.versions: list[str] = []
-        self.lost: list[str] = []
-
-
-@contextmanager
-def load(site: Site, threads: int = 4) -> Iterator[Load]:
-    """Ask all the time, over connections of its own."""
-    found, over = Load(), threading.Event()
-
-    def ask() -> None:
-        while not over.is_set():
-            try:
-                found.versions.append(site.ask())
-            except Exception as error:  # whatever it is, the request is lost
-                found.lost.append(f"{type(error).__name__}: {error}")
-            time.sleep(0.005)
-
-    askers = [threading.Thread(target=ask) for _ in range(threads)]
-    for each in askers:
-        each.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        for each in askers:
-            each.join()

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 from examples import churn, diabetes
-
 from helpers import copy_project, dvc, git, slipway
+
 from slipway.adopt import adopt
 from slipway.adopt.infer import Wishes
 from slipway.delivery.data import version_data
@@ -167,6 +167,7 @@ def test_where_there_is_no_project_one_is_asked_for(tmp_path, monkeypatch, table
         version_data(tmp_path)
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 def test_an_adopted_table_runs_to_the_end(project, tmp_path, classes):

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 from examples import churn, diabetes
+from helpers import schema_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer, load_wine
 
-from helpers import schema_of
 from slipway.adopt.decide import Adoption, decide
 from slipway.adopt.infer import Wishes
 from slipway.adopt.propose import propose_calibration
@@ -345,6 +345,7 @@ def messy_tables(draw: st.DrawFn) -> pl.DataFrame:
     return pl.DataFrame(columns | {"y": [targets[kind][n * n % len(targets[kind])] for n in range(rows)]})
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from examples import churn, diabetes
-
 from helpers import dvc, git
+
 from slipway.adopt import adopt
 from slipway.adopt.infer import Wishes
 from slipway.adopt.show import show

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from dvc.utils.serialize import modify_yaml
+from helpers import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import ROOT
 from slipway.adopt.propose import Gate, Limit, Proposal
 from slipway.adopt.write import params_text
 from slipway.params import Bound, Params, Slice, Split, load_params

@@ -5,7 +5,6 @@ import subprocess
 import tomllib
 
 from fake_osv import fake_osv
-
 from helpers import ROOT
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from helpers import ROOT, bench
 
 needs_wrk = pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing (Debian: apt install wrk)")
@@ -154,6 +153,7 @@ def test_without_wrk_one_line_says_so(tmp_path: Path) -> None:
 
 
 @needs_wrk
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_the_service_is_measured_beside_its_peers(tmp_path: Path) -> None:
     few = ("--rows", "1", "--rows", "1000", "--connections", "8", "--repeat", "1", "--seconds", "1")

@@ -2,8 +2,8 @@
 
 import polars as pl
 import pytest
-
 from helpers import schema_of
+
 from slipway.errors import UserError
 from slipway.review.changes import compare_rows
 from slipway.review.verdict import Rows

@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from helpers import git, slipway, write
+from test_scan import GRYPE, SYFT, known
 
-from helpers import git, slipway
 from slipway.delivery.image.build import OCI
 from slipway.delivery.image.container import running
 from slipway.delivery.image.engine import find_engine
@@ -45,8 +46,9 @@ def built(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         pytest.skip(f"no image is built here: {reason}")
     root = tmp_path_factory.mktemp("image") / "project"
     shutil.copytree(ran, root, symlinks=True)
-    done = slipway(root, "image")
+    done = slipway(root, "image", "--json")
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == facts(root)
     yield root
     find_engine(runs=True).quietly("image", "rm", "--force", facts(root)["image"])
 
@@ -89,10 +91,28 @@ def test_the_image_says_what_it_is(built):
 
 
 def test_the_image_passes_its_test(built):
-    done = slipway(built, "image-test")
+    done = slipway(built, "image-test", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(checks(done.stdout)) >= 20
-    assert all(checks(done.stdout).values())
+    found = json.loads(done.stdout)
+    assert found["passed"]
+    assert len(found["checks"]) >= 20
+    assert checks(done.stderr) == {each["name"]: each["passed"] for each in found["checks"]}
+
+
+def test_a_scan_tells_machines_what_it_found(built, tmp_path, monkeypatch):
+    for name, script in {"syft": SYFT, "grype": GRYPE}.items():
+        write(tmp_path, f"bin/{name}", script).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    root = tmp_path / "project"
+    shutil.copytree(built, root, symlinks=True)
+    write(root, "listed.json", json.dumps({"spdxVersion": "SPDX-2.3", "packages": [{"name": "openssl"}]}))
+    for severity, code in {"Low": 0, "Critical": 1}.items():
+        write(root, "known.json", known(severity))
+        done = slipway(root, "scan", "--json")
+        assert done.returncode == code, done.stderr
+        found = json.loads(done.stdout)
+        assert found["passed"] == (code == 0)
+        assert [each["passed"] for each in found["checks"]] == [True, code == 0]
 
 
 def test_the_same_commit_gives_the_same_image(built):
@@ -248,12 +268,15 @@ def test_a_release_gets_the_image_into_a_registry_and_its_digest_into_git(built,
     git(root, "config", "user.name", "test")
     git(root, "config", "user.email", "test@example.org")
     commit = git(root, "rev-parse", "HEAD").strip()
-    done = slipway(root, "release", "--to", f"oci:{images}")
+    done = slipway(root, "release", "--to", f"oci:{images}", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert all(checks(done.stdout).values())
-    assert "model-v1: " in done.stdout
+    assert all(checks(done.stderr).values())
+    assert "model-v1: " in done.stderr
     found = deployed("staging", root)
     assert found is not None
+    told = json.loads(done.stdout)
+    assert (told["ships"], told["image"], told["digest"]) == (True, str(images), found.digest)
+    assert (told["release"], told["commit"]) == (found.document(), git(root, "rev-parse", "main").strip())
     assert (found.commit, found.image) == (commit, str(images))
     (manifest,) = json.loads((images / "index.json").read_text())["manifests"]
     assert manifest["digest"] == found.digest

@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 import pytest
+from helpers import schema_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import schema_of
 from slipway.contract import explain, holds, inspect, readable_values
 from slipway.schema import Schema
 

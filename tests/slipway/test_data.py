@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
 from helpers import copy_project, dvc, git, slipway
+
 from slipway.delivery.data import version_data
 from slipway.errors import UserError
 from slipway.settings import read_yaml

@@ -10,88 +10,29 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from random import randint
-from select import select
 
 import pytest
+from callers import Callers
+from helpers import git
 from images import need_skopeo, registry
 from sites import images
 from test_container import why_not
 
-from helpers import git
-
 __all__ = ["images", "registry"]  # fixtures
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 FIGURES = "SLIPWAY_FIGURES"  # names the file that gets what is measured, for which nothing is cached
-RATE = 200  # requests a second
-THREADS = 4
 # What no test has asked, and callers do: a release that fails by it is found out under traffic alone.
 RARE = 20.123454321
 FAULT = f"""
         if b"{RARE}" in body:
             raise RuntimeError("a fault that no test has found")
 """
-
-
-class Caller:
-    """Asks an address so often a second: half of the threads keep their connection, as long as it is kept."""
-
-    def __init__(self, port: int, body: bytes) -> None:
-        self._port, self._body, self._over = port, body, threading.Event()
-        self.answers: list[tuple[str, float]] = []  # which version, after how many seconds
-        self.lost: list[str] = []
-        self._threads = [threading.Thread(target=self._ask, args=(bool(n % 2),)) for n in range(THREADS)]
-
-    def __enter__(self) -> "Caller":
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for each in self._threads:
-            each.join()
-
-    def _ask(self, keep: bool) -> None:
-        connection, due = self._connection(), time.monotonic()
-        while not self._over.is_set():
-            began = time.monotonic()
-            try:
-                # As clients do that keep connections: one that the other side has closed is not used again.
-                if connection.sock is not None and (not keep or select([connection.sock], [], [], 0)[0]):
-                    connection.close()
-                connection.request("POST", "/predict", self._body, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                content = answer.read()
-                found = json.loads(content)
-                assert answer.status == 200, content[:200]
-                assert found["fallback"] is None
-                self.answers.append((found["model_version"], time.monotonic() - began))
-            except Exception as error:  # whatever it is, the request is lost
-                self.lost.append(f"{type(error).__name__}: {error}")
-                connection.close()
-            due += THREADS / RATE
-            time.sleep(max(0.0, due - time.monotonic()))
-
-    def _connection(self) -> HTTPConnection:
-        return HTTPConnection("127.0.0.1", self._port, timeout=20)
-
-    @property
-    def versions(self) -> set[str]:
-        """Who has answered."""
-        return {told for told, _ in self.answers}
-
-    def slowest(self, share: float) -> float:
-        """Seconds that all but a share of the answers took."""
-        took = sorted(seconds for _, seconds in self.answers)
-        return took[int((1 - share) * (len(took) - 1))]
 
 
 class Story:
@@ -152,7 +93,7 @@ class Story:
         git(self.work, "push", "-q", "origin", "main")
 
     def lineage(self, what: str) -> dict[str, str]:
-        found: dict[str, str] = json.loads(self.slipway("lineage", what, "--format", "json"))
+        found: dict[str, str] = json.loads(self.slipway("lineage", what, "--json"))
         return found
 
     def body(self, texture: float | None = None) -> bytes:
@@ -217,10 +158,10 @@ def test_from_a_merge_to_what_runs_and_back_from_a_bad_release(story, figures):
         story.release()
     story.deploy("staging", "--observe", "1")
     assert story.lineage("staging")["commit"][:12] == first
-    with Caller(story.ports["staging"], story.body()) as testers:
+    with Callers(story.ports["staging"], story.body(), rate=20) as testers:
         story.promote()
         story.deploy("production", "--observe", "1")
-        with Caller(story.ports["production"], story.body(RARE)) as callers:
+        with Callers(story.ports["production"], story.body(RARE)) as callers:
             second = story.merge(comment)
             with timed(figures, "merge to staging committed, nothing but code to build"):
                 story.release()

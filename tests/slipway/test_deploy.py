@@ -16,10 +16,10 @@ from urllib.parse import quote
 
 import psutil
 import pytest
-from images import cut_after, free_port
-from sites import Site, bento, images, load, registry, site
-
 from helpers import slipway
+from images import cut_after, free_port
+from sites import HARM, Site, bento, images, registry, site
+
 from slipway.delivery.asking import Failed
 from slipway.delivery.deploy import follow as following
 from slipway.delivery.deploy.follow import end
@@ -31,29 +31,47 @@ __all__ = ["bento", "images", "registry", "site"]  # fixtures
 pytestmark = pytest.mark.slow
 
 both = pytest.mark.parametrize("site", ["processes", "compose"], indirect=True)
-SECONDS = "16"  # that a release is a good one, from its start: enough to get the traffic on a busy machine
+# A good release, up to a certain request, which it says that it has got.
+HARMED = """
+_sound = Serving.respond
+def _until_harmed(self, body, request_id):
+    if body == {request!r}:
+        _harm()
+        return Answered({request!r}, 0, None)
+    return _sound(self, body, request_id)
+Serving.respond = _until_harmed
+def _broken(*_, **__):
+    raise RuntimeError("broken")
+"""
 CRASHES = """
-import os, threading
-threading.Timer(SECONDS, os._exit, (1,)).start()
+def _harm():
+    import os
+    os._exit(1)
 """
 FAILS = """
-import threading
-def _spoil():
-    from slipway.service.serving import Serving
-    def broken(*_, **__):
-        raise RuntimeError("broken")
-    Serving.respond = broken
-threading.Timer(SECONDS, _spoil).start()
+def _harm():
+    Serving.respond = _broken
 """
 FALLS_BACK = """
-import threading
-def _spoil():
+def _harm():
     from slipway.predictor import Predictor
-    def broken(*_, **__):
-        raise RuntimeError("broken")
-    Predictor.predict_matrix = Predictor.predict = broken
-threading.Timer(SECONDS, _spoil).start()
+    Predictor.predict_matrix = Predictor.predict = _broken
 """
+
+
+def test_the_command_tells_machines_what_runs(site):
+    digest = site.release()
+    where = ["--to", "processes", "--port", str(site.port), "--observe", "0.5"]
+
+    done = slipway(site.project.work, "deploy", "production", *where, "--json")
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["environment"], found["port"], found["kind"]) == ("production", site.port, "processes")
+    assert found["slots"][found["active"]]["digest"] == digest
+    assert "production runs model-v1" in done.stderr
+    ended = slipway(site.project.work, "deploy", "production", "--stop", "--json")
+    assert (ended.returncode, json.loads(ended.stdout)["slots"]) == (0, {})
 
 
 @both
@@ -64,11 +82,11 @@ def test_a_new_release_takes_over_and_no_request_is_lost(site):
     assert site.deploy() == 0  # again, it does nothing
     assert len(site.said) == 1
     site.release()
-    with load(site) as found:
+    with site.load() as found:
         assert site.deploy() == 0
         assert site.deploy() == 0
     assert found.lost == []
-    assert {*found.versions} == {site.version("model-v1"), site.version("model-v2")}
+    assert found.versions == {site.version("model-v1"), site.version("model-v2")}
     assert site.ask() == site.version("model-v2")
 
 
@@ -90,16 +108,20 @@ def other_answers(source: Path) -> None:
     golden.write_text(json.dumps(content))
 
 
+def harmed(source: Path, fault: str) -> None:
+    append(source / "slipway/service/serving.py", f"{HARMED.format(request=HARM)}{fault}")
+
+
 def crashes(source: Path) -> None:
-    append(source / "slipway/service/__init__.py", CRASHES.replace("SECONDS", SECONDS))
+    harmed(source, CRASHES)
 
 
 def fails(source: Path) -> None:
-    append(source / "slipway/service/__init__.py", FAILS.replace("SECONDS", SECONDS))
+    harmed(source, FAILS)
 
 
 def falls_back(source: Path) -> None:
-    append(source / "slipway/service/__init__.py", FALLS_BACK.replace("SECONDS", SECONDS))
+    harmed(source, FALLS_BACK)
 
 
 @pytest.mark.parametrize(
@@ -120,13 +142,13 @@ def test_a_bad_release_is_sent_back_the_old_one_keeps_answering_and_git_can_say_
     site.release()
     assert site.deploy() == 0
     bad = site.release(spoil)
-    with load(site) as found:
-        assert site.deploy(patience=patience, observe=40, revert=True) == 1
+    with site.load() as found:
+        assert site.deploy(harmed_when="has the traffic", patience=patience, observe=40, revert=True) == 1
         time.sleep(0.5)
     old, new = site.version("model-v1"), site.version("model-v2")
     if spoil is not falls_back:  # whose answers come, with 200, but are no model's
         assert found.lost == []
-    assert {*found.versions} <= {old, new}
+    assert found.versions <= {old, new}
     assert site.ask() == old
     state = load_state(following.HOME / "production")
     assert state is not None
@@ -180,12 +202,17 @@ def test_a_release_that_was_watched_when_the_command_was_killed_is_watched_on(si
     site.release()
     site.deploy()
     site.release(*([spoil] if spoil else []))
-    with load(site) as found:
+    with site.load() as found:
         with switched(site, "60") as watching:
             watching.kill()
-        if spoil is crashes:
-            time.sleep(float(SECONDS) + 3)  # it ends while nobody watches
-        assert site.deploy(observe=2.0 if spoil is None else 40) == code
+        if spoil is crashes:  # while nobody watches
+            ending = psutil.Process(process_of(site, "green"))
+            site.harm()
+            ending.wait(20)
+        if spoil is None:
+            assert site.deploy(observe=2.0) == 0
+        else:
+            assert site.deploy(harmed_when="is watched again", observe=40) == 1
     assert found.lost == []
     state = load_state(following.HOME / "production")
     assert state is not None
@@ -216,7 +243,7 @@ def test_containers_that_are_killed_come_back_by_themselves_and_a_registry_that_
     state = load_state(following.HOME / "production")
     assert state is not None
     assert state.active is not None
-    with load(site) as found:
+    with site.load() as found:
         kill(str(state.slots[state.active].process))
         time.sleep(2)
     assert found.lost == []  # the slot of before helps out
@@ -346,7 +373,8 @@ def test_the_old_release_is_started_again_if_it_ended_before_it_is_needed(site):
     site.release(fails)
     with switched(site, "60") as watching:
         os.kill(old, signal.SIGKILL)
-        with load(site, 1):
+        with site.load():
+            site.harm()
             said, _ = watching.communicate(timeout=60)
     assert "model-v1 has ended, and is started again" in said
     assert "blue has the traffic again" in said

@@ -1,8 +1,8 @@
 import numpy as np
 import polars as pl
 import pytest
-
 from helpers import schema_of
+
 from slipway.drift import drift_from, explained_by_chance, stability_index
 from slipway.encoding import fit_inputs
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, zero_one_loss
 
@@ -28,6 +28,8 @@ def predicted(labels) -> Prediction:
     return Prediction(np.column_stack([1 - labels, labels]).astype(float), labels)
 
 
+@pytest.mark.no_cover
+@settings(max_examples=25)  # fairlearn takes long for each
 @given(st.integers(0, 2**32 - 1), st.integers(2, 4))
 def test_gaps_of_a_resample_are_those_of_fairlearn_on_the_rows_it_holds(seed, count):
     generator = np.random.default_rng(seed)

@@ -5,9 +5,9 @@ import re
 from typing import Any
 
 import pytest
+from helpers import ROOT
 from ruamel.yaml import YAML
 
-from helpers import ROOT
 from slipway.delivery.github.jobs import ALWAYS, DEPENDING
 
 OWNER = re.compile(r"@[\w-]+(/[\w.-]+)?|[^@\s]+@[^@\s]+\.\w+")

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
-
 from helpers import ROOT, copy_project, git, write
+from ruamel.yaml import YAML
 
 # Fixed ones, whatever data the project is about.
 PARAMS = "train: {seed: 0}\nsplit: {holdout: 0.2}\ngates:\n  metrics: {f1: {min: 0.5}}\n"

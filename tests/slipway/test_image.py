@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from helpers import ROOT, git, slipway, write
+
 from slipway import layout
 from slipway.delivery.asking import Failed
 from slipway.delivery.image import bento

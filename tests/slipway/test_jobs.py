@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from helpers import ROOT, git, write
+
 from slipway.delivery.github.jobs import missing
 
 SCRIPT = ROOT / "src/slipway/delivery/github/jobs.py"
@@ -43,6 +43,7 @@ def clone(tmp_path: Path) -> Path:
     ("paths", "line"),
     [
         (["README.md", "docs/more.md", "docs/a.png"], "false"),
+        ([".editorconfig", ".vscode/tasks.json", ".devcontainer/devcontainer.json"], "false"),
         (["README.md", "params.yaml"], "true"),
         (["src/README.md"], "false"),
         (["src/model/pipeline.py"], "true"),

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pytest
 from examples import diabetes
-
 from helpers import clone, copy_project
 
 INTERRUPTED = "interrupted; `make repro` goes on where it stopped\n"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 
 class Clone:
@@ -27,12 +26,16 @@ class Clone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its commands run with, which is the test's own: several tests share a clone."""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "DVC", "GIT_"))
         }
-        self.environment = inherited | {
+        return inherited | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(folder / "src"),
+            "PYTHONPATH": str(self.folder / "src"),
             "NO_COLOR": "1",
         }
 
@@ -141,14 +144,14 @@ def test_a_training_parameter_runs_what_depends_on_it(demo):
 
 def test_an_experiment_tries_a_value_without_editing(demo):
     before = (demo.folder / "params.yaml").read_text(encoding="utf-8")
-    told = demo(sys.executable, "-m", "dvc", "exp", "run", "-n", "stronger", "-S", "train.linear.strength=10")
-    assert "Running stage 'train'" in told
+    told = demo(sys.executable, "-m", "dvc", "exp", "run", "-n", "stronger", "-S", "train.linear.strength=50.0")
+    assert re.search("Running stage 'train'|Stage 'train' is cached", told)  # as the test above may have run it
     # DVC writes params.yaml anew, in its own style, which is therefore ours.
-    assert (demo.folder / "params.yaml").read_text("utf-8") == before.replace("strength: 1.0", "strength: 10")
+    assert (demo.folder / "params.yaml").read_text("utf-8") == before.replace("strength: 1.0", "strength: 50.0")
     shown = demo.slipway("exps")
     assert re.search(r"^ +roc_auc +log_loss +f1 +parameters that differ", shown)
-    assert re.search(r"^workspace +0\.9.*  train\.linear\.strength=10 *$", shown, re.MULTILINE)
-    assert re.search(r"^stronger +0\.9.*  train\.linear\.strength=10 *$", shown, re.MULTILINE)
+    assert re.search(r"^workspace +[01]\.\d{4}.*  train\.linear\.strength=50 *$", shown, re.MULTILINE)
+    assert re.search(r"^stronger +[01]\.\d{4}.*  train\.linear\.strength=50 *$", shown, re.MULTILINE)
     demo("git", "checkout", "-q", ".")
     assert "Running stage" not in demo.repro()
 
@@ -187,9 +190,10 @@ def test_data_that_is_not_versioned_is_never_taken_for_the_data(demo):
 
 
 def test_without_dvc_s_cache_the_data_is_still_known_for_what_it_is(demo):
-    shutil.rmtree(demo.folder / ".dvc/cache")
-    demo.repro()
     (demo.folder / ".dvc/cache").rename(demo.folder / ".dvc/kept")
+    assert "Running stage 'prepare'" in demo.slipway("repro", "prepare")  # whose results were there, and are made anew
+    assert demo.slipway("lock")
+    shutil.rmtree(demo.folder / ".dvc/cache")
     (table,) = (demo.folder / "data").iterdir()
     content = table.read_bytes()
     table.unlink()
@@ -258,11 +262,12 @@ def test_a_stage_killed_half_way_loses_nothing(demo, stage):
     demo.repro()
 
 
-@pytest.mark.parametrize("left", [0.0, 0.3, 0.55, 0.9, 0.99])
-def test_a_lock_that_dvc_was_killed_in_writing_is_mended(demo, left):
+@pytest.mark.parametrize("end", [0.0, 0.3, 0.99, b"hash: m"])
+def test_a_lock_that_dvc_was_killed_in_writing_is_mended(demo, end):
+    """The last text leaves what DVC takes for a lock, and would fail over."""
     lock = demo.folder / "dvc.lock"
     whole = lock.read_bytes()
-    lock.write_bytes(whole[: int(len(whole) * left)])
+    lock.write_bytes(whole[: int(len(whole) * end) if isinstance(end, float) else whole.rindex(end) + len(end)])
     demo.repro()
     assert lock.read_bytes() == whole
 

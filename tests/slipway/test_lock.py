@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from dvc.repo import Repo
+from helpers import dvc, git, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import dvc, git, write
 from slipway.delivery.lock import check, report
 from slipway.errors import UserError
 

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from helpers import ROOT, git, write
 
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -57,16 +56,37 @@ def make(machine: Path, *arguments: str, **variables: str) -> "subprocess.Comple
     )  # fmt: skip
 
 
-def test_help_is_the_default_and_gives_every_target_one_line(machine: Path) -> None:
-    phony = re.search(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)
-    assert phony is not None
-    targets = {*phony[1].split()} - {"ready"}
+def test_help_is_the_default_and_has_every_target_under_a_heading(machine: Path) -> None:
+    texts = [MAKEFILE]
+    for path in sorted(ROOT.glob("*/*.mk")):
+        texts.append(path.read_text())
+        write(machine, f"project/{path.relative_to(ROOT)}", texts[-1])
+    phony = [
+        name for text in texts for line in re.findall(r"^\.PHONY: (.*)", text, re.MULTILINE) for name in line.split()
+    ]
+    targets = {*phony} - {"ready"}
 
-    lines = make(machine).stdout.splitlines()
+    _, *sections = make(machine).stdout.split("\n\n")
 
-    assert {line.split()[1] for line in lines} == targets
-    assert all(re.fullmatch(r"  make [a-z-]+ +\S.*", line) and len(line) <= 120 for line in lines)
-    assert len(lines) == len(targets)
+    assert all(len(line) <= 79 for section in sections for line in section.splitlines())
+    assert not any(section.startswith("Others\n") for section in sections), "a target is in no group of the Makefile"
+    listed = [name for section in sections for name in re.findall(r"^  ([a-z-]+) +\S", section, re.MULTILINE)]
+    assert sorted(listed) == sorted(targets)
+
+
+def test_help_says_what_the_makefile_says_and_lists_also_what_is_in_no_group(machine: Path) -> None:
+    path = machine / "project/Makefile"
+    path.write_text(MAKEFILE.replace("\nscan: ", "\nlook: ").replace("\nsummary: ", "\nsum: "))
+
+    said = make(machine, "help").stdout
+
+    assert "  help       List the targets\n" in said
+    assert said.rpartition("\n\n")[2].startswith("Others\n  sum        Show the last run: ")
+    assert "\n  look       List what" in said
+    assert "summary  " not in said
+    flat = " ".join(said.split())
+    for text in re.findall(r"^[a-z-]+:.*## (.*)", MAKEFILE, re.MULTILINE):
+        assert text in flat
 
 
 @pytest.mark.parametrize("pip", ["", "has --python"])
@@ -104,7 +124,7 @@ def test_arguments_reach_the_run_and_its_failure_reaches_the_shell(machine: Path
 
 
 def test_adopt_says_what_it_needs(machine: Path) -> None:
-    assert "error: say FILE=<path> and TARGET=<column>" in make(machine, "adopt", "FILE=a.csv").stderr
+    assert "slipway adopt a.csv unset" in make(machine, "adopt", "FILE=a.csv").stdout  # which asks for more
     said = make(machine, "adopt", "FILE=my table.csv", "TARGET=y", "ARGS=--id a").stdout
     assert "slipway adopt my table.csv --target y --id a" in said
 

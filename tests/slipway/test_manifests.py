@@ -13,6 +13,7 @@ from typing import Any
 
 import manifests
 import pytest
+from helpers import ROOT, made_once
 from jsonschema import Draft202012Validator
 from manifests import Object, build, dumped, name_of, objects
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,7 +22,6 @@ from releases import churned, make_release
 from ruamel.yaml import YAML
 from servers import serving
 
-from helpers import ROOT, made_once
 from slipway.service.metrics import PATHS, Metrics
 from slipway.service.release import MODEL, load_release
 from slipway.signature import load_signature
@@ -211,7 +211,8 @@ def test_without_the_fields_of_rollouts_lineage_does_not_reach_the_pods(tmp_path
 
 
 def test_the_table_of_components_is_of_these():
-    rows = re.findall(r"(?m)^\| `([\w-]+)` \|.*\|.*\|\s*(yes)?\s*\|\s*(yes)?\s*\|$", (DEPLOY / "README.md").read_text())
+    text = (KUBERNETES / "README.md").read_text()
+    rows = re.findall(r"(?m)^\| `([\w-]+)` \|.*\|.*\|\s*(yes)?\s*\|\s*(yes)?\s*\|$", text)
     assert {name for name, *_ in rows} == {folder.name for folder in (KUBERNETES / "components").iterdir()}
     for place, environment in enumerate(ENVIRONMENTS, 1):
         (content,) = objects((KUBERNETES / "overlays" / environment / "kustomization.yaml").read_text())
@@ -505,7 +506,7 @@ def project() -> Object:
 
 
 def flux() -> list[Object]:
-    return [each for file in sorted((DEPLOY / "flux").iterdir()) for each in objects(file.read_text())]
+    return [each for file in sorted((DEPLOY / "flux").glob("*.yaml")) for each in objects(file.read_text())]
 
 
 def test_what_argo_cd_and_flux_read_is_theirs(custom):

@@ -251,6 +251,7 @@ def test_undefined_metrics_have_no_interval() -> None:
     assert np.isfinite([found.low, found.high]).all()
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_ninety_percent_intervals_hold_the_true_value_nine_times_in_ten() -> None:
     # Given labels that are right with probability 0.8 in both classes, so that the true balanced accuracy is 0.8

@@ -14,6 +14,7 @@ import observed
 import pytest
 import requests
 from asked import Sample
+from helpers import ROOT, made_once
 from manifests import objects
 from monitoring import (
     COMPOSE,
@@ -33,7 +34,6 @@ from monitoring import (
 from observed import SENT, Record
 from servers import Server, free_port, until
 
-from helpers import ROOT, made_once
 from slipway.delivery.deploy.compose import ComposeGateway, Project, compose_command
 from slipway.delivery.deploy.gateway import OTHERS
 from slipway.delivery.deploy.host import Ports

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from fake_github import BOT, FakeGitHub, fake_github
-
 from helpers import git, slipway, write
+
 from slipway.delivery.github.comment import MARKER
 from slipway.delivery.github.outdated import MARK, tell_outdated
 

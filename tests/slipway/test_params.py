@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import schema_of, write
 from pydantic import ValidationError
 
-from helpers import schema_of, write
 from slipway.errors import UserError
 from slipway.params import Bound, Params, Split, load_params
 from slipway.settings_check import check_settings

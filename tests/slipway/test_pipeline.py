@@ -1,18 +1,23 @@
 """dvc.yaml against the code: a stage that does not list what it runs would not be run again when that changes."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
+from helpers import write
 from ruamel.yaml import YAML
 
+from slipway.errors import UserError
 from slipway.params import Params
+from slipway.repro import refuse_unlisted_code
 
 ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
-# These decide nothing that is in a result: paths, errors, atomic writing, reading YAML, and the mirror in MLflow.
-PLUMBING = {"__init__", "errors", "files", "layout", "settings", "tools", "tracking"}
+# These decide nothing that is in a result: paths, errors, atomic writing, reading YAML, the answers that made the
+# project, and the mirror in MLflow.
+PLUMBING = {"__init__", "answers", "errors", "files", "layout", "settings", "tools", "tracking"}
 
 
 def imported(path: Path) -> set[Path]:
@@ -86,3 +91,26 @@ def test_every_stage_can_use_the_run_cache():
     """DVC passes over a stage with an uncached output that is neither metric nor plot."""
     for stage in STAGES.values():
         assert all(isinstance(out, str) for out in stage.get("outs", []))
+
+
+@pytest.mark.parametrize(
+    ("module", "deps", "lacking"),
+    [
+        ("features.py", [], "train and export must list src/model/features.py"),
+        ("features.py", ["src/model/features.py"], None),
+        ("features.py", ["src/model"], None),
+        ("parts/dates.py", [], "train and export must list src/model/parts/dates.py"),
+        ("parts/__init__.py", [], None),
+    ],
+)
+def test_code_of_ones_own_that_no_stage_lists_is_refused(tmp_path, monkeypatch, module, deps, lacking):
+    stages = {name: {"cmd": "x", "deps": ["src/model/pipeline.py", *deps]} for name in ("train", "export")}
+    write(tmp_path, "dvc.yaml", json.dumps({"stages": stages | {"prepare": {"cmd": "x"}}}))
+    write(tmp_path, "src/model/pipeline.py", "x = 1\n")
+    write(tmp_path, f"src/model/{module}", "x = 1\n")
+    monkeypatch.chdir(tmp_path)
+    if lacking is None:
+        refuse_unlisted_code()
+    else:
+        with pytest.raises(UserError, match=lacking):
+            refuse_unlisted_code()

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import dvc, git
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from sklearn import metrics as sk
 
-from helpers import dvc, git
 from slipway import layout, plots
 from slipway.errors import UserError
 from slipway.plots import PLOTS, plots_section, with_plots, write_plots

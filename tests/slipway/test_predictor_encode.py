@@ -7,10 +7,10 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 import pytest
+from helpers import schema_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import schema_of
 from slipway.errors import UserError
 from slipway.predictor import Coded, encode
 from slipway.signature import MISSING, OTHER, DatePart, Input, Signature

@@ -6,10 +6,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-
 from helpers import git, slipway
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 
 def run(root: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, str]]:

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from helpers import copy_project, dvc, git, slipway, write
+
 from slipway.delivery.rebuild import Rebuilt, compare, report
 
 # One stage, in place of minutes of training; `runs` is where it leaves a line each time it is really run.

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from fake_github import fake_github
+from helpers import git, slipway, write
 from images import cut_after, free_port, need_skopeo, registry, tiny_image, wait_for
 from loopback import serving
 
-from helpers import git, slipway, write
 from slipway.delivery.image.build import OCI, OWN
 from slipway.delivery.image.engine import Engine
 from slipway.delivery.release import branch as pushing
@@ -278,6 +278,14 @@ def test_an_origin_that_is_gone_is_said(project):
         release(REGISTRY, stored(project))
 
 
+def test_an_origin_may_be_named_by_a_path_from_the_project(project):
+    git(project.work, "remote", "set-url", "origin", "../origin.git")
+
+    release(REGISTRY, stored(project))
+
+    assert project.log()[0] == "Release model-v1 to staging"
+
+
 def test_without_an_origin_the_branch_here_is_changed(tmp_path, monkeypatch):
     project = Project(tmp_path, origin=False)
     monkeypatch.chdir(project.work)
@@ -408,12 +416,21 @@ def test_rollback_goes_to_the_release_before_and_to_any_other(three):
         propose_rollback("production", "model-v2", "main")
 
 
+def test_a_second_rollback_does_not_bring_back_what_the_first_one_left(three):
+    for name in ("model-v2", "model-v1"):
+        proposal = propose_rollback("production", None, "main")
+        assert proposal.after.name == name
+        push_now(proposal, "main")
+    with pytest.raises(UserError, match="has run no release before model-v1"):
+        propose_rollback("production", None, "main")
+
+
 def test_there_is_no_rollback_from_the_first(project):
     with pytest.raises(UserError, match="nothing runs in production"):
         propose_rollback("production", None, "main")
     release(REGISTRY, stored(project))
     push_now(propose_promotion("staging", "production", "main"), "main")
-    with pytest.raises(UserError, match="has never run another release than model-v1"):
+    with pytest.raises(UserError, match="has run no release before model-v1"):
         propose_rollback("production", None, "main")
 
 
@@ -441,13 +458,13 @@ def test_lineage_is_found_from_everything_that_names_a_release(three):
         trace("model-v9", "main")
 
 
-@pytest.mark.parametrize("form", ["table", "json", "markdown"])
+@pytest.mark.parametrize("form", ["--format=table", "--json", "--format=markdown"])
 def test_lineage_is_printed_for_people_machines_and_auditors(three, form):
-    done = slipway(three.work, "lineage", "production", "--format", form)
+    done = slipway(three.work, "lineage", "production", form)
     assert done.returncode == 0, done.stderr
     for text in ("model-v3", "c" * 64, "0123.dir", "linear"):
         assert text in done.stdout
-    if form == "json":
+    if form == "--json":
         found = json.loads(done.stdout)
         assert (found["environments"], found["metrics"]["roc_auc"]["low"]) == (["production", "staging"], 0.8)
 

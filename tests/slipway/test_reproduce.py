@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from fake_github import BOT, FakeGitHub, fake_github
-
 from helpers import ROOT, dvc, git, slipway, write
+
 from slipway.delivery.github.api import write_outputs
 from slipway.delivery.github.reproduce import Branch, allow, join, publish
 from slipway.errors import UserError

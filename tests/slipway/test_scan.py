@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from helpers import write
+
 from slipway.delivery.image.engine import Engine
 from slipway.delivery.image.scan import scan_image
 from slipway.delivery.release.lineage import Lineage

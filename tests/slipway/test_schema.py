@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from helpers import schema_of, write
 from pydantic import ValidationError
 
-from helpers import schema_of, write
 from slipway.errors import UserError
 from slipway.schema import Column, Source, Target, load_schema
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-
 from helpers import write
+
 from slipway.errors import UserError
 from slipway.settings import Frozen, load, read_yaml
 

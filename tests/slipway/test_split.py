@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 import xxhash
+from helpers import schema_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import schema_of
 from slipway.errors import UserError
 from slipway.params import Split
 from slipway.schema import Schema

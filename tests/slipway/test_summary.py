@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from helpers import git
+
 from slipway import layout
 from slipway.errors import UserError
 from slipway.files import write_json, write_text

@@ -136,6 +136,7 @@ def test_a_store_that_cannot_be_written_does_not_fail_training(workspace, capsys
     assert "could not be recorded" in capsys.readouterr().err
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_kept_runs_arrive_when_the_server_is_back(workspace, monkeypatch):
     port = closed_port()

@@ -4,7 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 from examples import churn, churn_schema, churned, diabetes, quick, wine
+from helpers import schema_of
 
+from slipway.encoding import fit_inputs
 from slipway.errors import UserError
 from slipway.params import Params, Split
 from slipway.pipeline_file import pipeline_bytes
@@ -80,6 +82,16 @@ def test_a_binary_class_with_one_row_is_refused():
     lonely = pl.concat([frame.filter(pl.col("churned") == "no"), frame.filter(pl.col("churned") == "yes").head(1)])
     with pytest.raises(UserError, match="'yes' has one training row"):
         train(lonely, schema, quick())
+
+
+@pytest.mark.parametrize(("step", "constant"), [(1.4e-45, True), (1.2e-37, False)])
+def test_numbers_too_close_for_the_matrix_are_no_column(step, constant):
+    schema = schema_of({"x": "number", "tiny": "number"})
+    values = [float(number) for number in range(40)]
+    frame = pl.DataFrame({"x": values, "tiny": [step * (number % 2) for number in range(40)]})
+    inputs = {column.name: column for column in fit_inputs(schema, frame, 10)}
+    assert inputs["tiny"].constant is constant
+    assert not inputs["x"].constant
 
 
 def test_a_table_of_constants_is_refused():

@@ -3,9 +3,9 @@ from datetime import date
 
 import numpy as np
 import pytest
+from helpers import ROOT, schema_of
 from pydantic import ValidationError
 
-from helpers import ROOT, schema_of
 from slipway.errors import UserError
 from slipway.params import Bound, Params, Waiver, load_params
 from slipway.review.compare import Measured

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from expression import Expression
-from ruamel.yaml import YAML
-
 from helpers import ROOT, git
+from ruamel.yaml import YAML
 
 # What an installation needs on this machine, wherever packages come from.
 KEPT = re.compile(r"HOME|LANG|TMPDIR|(?i:https?_proxy|all_proxy)|(SSL|UV)_\w+")

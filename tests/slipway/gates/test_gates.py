@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from helpers import write
 from world import SETTINGS, judged, people, statuses
 
-from helpers import write
 from slipway import layout
 from slipway.review.judge import Opponent
 from slipway.review.verdict import Side

@@ -40,6 +40,7 @@ def differences(task: str, seed: int):
     return {name: differ(name, base, candidate, CONFIDENCE) for name in METRICS[task]}
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_two_models_of_the_same_data_are_called_different_no_more_often_than_stated(task):

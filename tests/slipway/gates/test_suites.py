@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-
 from helpers import made_once, schema_of, write
+
 from slipway.deepchecks import INSTALLED, install_ahead, run_deepchecks
 from slipway.params import DataSuite, ModelSuite, Params, Suites
 from slipway.suites import Check

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-
 from helpers import git, schema_of, write
+
 from slipway import layout
 from slipway.encoding import columns_of, target_of
 from slipway.files import write_json

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 from examples import CHURN, churn, churn_schema, diabetes, numeric, quick, wine
+from helpers import schema_of
 from prometheus_client import CollectorRegistry
 
-from helpers import schema_of
 from slipway import layout
 from slipway.encoding import columns_of
 from slipway.params import Export

@@ -35,6 +35,7 @@ HOLDS = [
 ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "cases"), [("churn", 150), ("diabetes", 60), ("wine", 60), ("wide", 5)])
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
@@ -80,9 +81,10 @@ def generated(operation: Any, mode: GenerationMode, cases: int) -> Callable[[Any
     return of
 
 
-SOAK_SECONDS = float(os.environ.get("SLIPWAY_SOAK_SECONDS", "30"))
+SOAK_SECONDS = float(os.environ.get("SLIPWAY_SOAK_SECONDS", "15"))
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 def test_under_steady_load_memory_stays_flat_and_nothing_is_lost(releases: Releases, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from slipway.schema import Schema
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def git(root: Path, *command: str) -> str:
@@ -68,14 +68,19 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
-def copy_project(root: Path) -> Path:
-    """Put the project as it is now, without what git ignores, into a new repository; it shares the environments."""
+def copy_tree(root: Path) -> None:
+    """Put the tree as it is now, without what git ignores, into a new repository, uncommitted."""
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in listed.split("\0")[:-1]:
         if (ROOT / name).is_file():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
     git(root, "init", "-q")
+
+
+def copy_project(root: Path) -> Path:
+    """Put the project as it is now into a new repository; it shares the environments."""
+    copy_tree(root)
     share_environments(root)
     git(root, "add", "-A")
     git(root, "commit", "-qm", "project")

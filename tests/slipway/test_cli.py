@@ -1,0 +1,68 @@
+"""The command line as a whole: its rooms, some of which a project may lack."""
+
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from helpers import copy_project, slipway
+
+RELEASE = {"release", "promote", "rollback", "lineage"}
+# What a project lacks that deploys to Kubernetes alone, and what besides one that does not deploy.
+NO_MACHINE = ("cli/deploy.py", "delivery/deploy")
+NO_RELEASE = ("cli/release.py", "delivery/release")
+
+
+def without(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / "src/slipway" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("missing", "gone"),
+    [((), set()), (NO_MACHINE, {"deploy"}), ((*NO_MACHINE, *NO_RELEASE), {"deploy", *RELEASE})],
+    ids=["compose", "kubernetes", "none"],
+)
+def test_the_verbs_are_those_of_the_rooms_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], gone: set[str]
+) -> None:
+    root = without(copy_project(tmp_path), *missing)
+    monkeypatch.setenv("PYTHONPATH", str(root / "src"))  # before the project that the environment has installed
+
+    said = slipway(root, "--help")
+
+    found = set(re.findall(r"^  ([a-z-]+)  ", said.stdout.partition("Commands:")[2], re.MULTILINE))
+    assert found >= {"repro", "lock", "review", "image", "scan", "comment"}
+    assert {"deploy", *RELEASE} - found == gone
+    for verb in gone & {"deploy", "lineage"}:
+        refused = slipway(root, verb)
+        assert refused.returncode == 2
+        assert f"No such command '{verb}'" in refused.stderr
+    assert slipway(root, "lock").returncode == 0
+    assert slipway(root, "check").returncode == 0
+
+
+def everything_but_slipway(folder: Path) -> Path:
+    """The Python of an environment that has what ours has, but not this project, where mypy would find what is gone."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if "slipway" not in path.name:
+            (folder / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix) / path.name).symlink_to(path)
+    return folder / "bin/python"
+
+
+@pytest.mark.slow
+def test_nothing_that_stays_needs_what_is_gone(tmp_path: Path) -> None:
+    root = copy_project(tmp_path / "project")
+    other = everything_but_slipway(tmp_path / "environment")
+    mypy = [sys.executable, "-m", "mypy", "--no-error-summary", "--python-executable", str(other)]
+
+    for missing in (NO_MACHINE, NO_RELEASE):
+        without(root, *missing)
+        done = subprocess.run(mypy, cwd=root, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
