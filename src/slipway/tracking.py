@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -26,6 +25,7 @@ from uuid import uuid4
 from rich.progress import track
 
 from slipway import layout
+from slipway.about import project_name
 from slipway.errors import UserError, warn
 from slipway.files import console, write_json
 from slipway.params import Params
@@ -289,14 +289,6 @@ def _git(*words: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
     except OSError:  # no git
         return ""
-
-
-def project_name() -> str:
-    """The project's name, from `pyproject.toml`."""
-    try:
-        return str(tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["name"])
-    except (OSError, KeyError):
-        return Path.cwd().name
 
 
 def _as_posix(path: Path | None) -> str | None:

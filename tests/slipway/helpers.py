@@ -59,12 +59,14 @@ def shared(factory: pytest.TempPathFactory, name: str) -> Path:
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that the first process of a test run which needs it fills; none but `make` may change it."""
     folder = shared(factory, name)
+    maker = f"{make.__module__}.{make.__qualname__}"
     with FileLock(folder.with_suffix(".lock")):
         if not (done := folder.with_suffix(".done")).exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             make(folder)
-            done.touch()
+            done.write_text(maker, encoding="utf-8")
+    assert done.read_text(encoding="utf-8") == maker, f"{name}: others fill a folder of that name"
     return folder
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -296,20 +297,27 @@ def test_what_watches_the_model_sees_it_and_hears_of_other_alerts(site, images, 
 
 
 def prometheus(path: str) -> dict[str, Any]:
-    connection = HTTPConnection("127.0.0.1", int(os.environ["PROMETHEUS_PORT"]), timeout=5)
-    connection.request("GET", path)
-    found: dict[str, Any] = json.loads(connection.getresponse().read())
-    return found
+    """What Prometheus answers, once it is ready: before that it listens, and says 503."""
+    for _ in range(200):
+        connection = HTTPConnection("127.0.0.1", int(os.environ["PROMETHEUS_PORT"]), timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            if answer.status == HTTPStatus.OK:
+                found: dict[str, Any] = json.loads(answer.read())
+                return found
+        except (OSError, HTTPException):
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.2)
+    raise AssertionError("Prometheus does not get ready")
 
 
 def asked(query: str) -> list[dict[str, str]]:
     """The labels of what Prometheus finds, once it does."""
     for _ in range(200):
-        try:
-            found = prometheus(f"/api/v1/query?query={quote(query)}")["data"]["result"]
-        except (OSError, HTTPException):
-            found = []
-        if found:
+        if found := prometheus(f"/api/v1/query?query={quote(query)}")["data"]["result"]:
             return [each["metric"] for each in found]
         time.sleep(0.2)
     raise AssertionError(f"Prometheus has no {query}")

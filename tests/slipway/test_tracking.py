@@ -14,6 +14,7 @@ import pytest
 from examples import churned, quick
 
 from slipway import layout, tracking
+from slipway.about import project_licence, project_name
 from slipway.encoding import columns_of
 from slipway.errors import UserError
 from slipway.params import Export
@@ -209,9 +210,11 @@ def answering(url: str) -> None:
     raise AssertionError(f"{url} does not answer; {os.linesep}{Path('server.log').read_text(encoding='utf-8')[-2000:]}")
 
 
-def test_outside_a_project_there_is_still_a_name(tmp_path, monkeypatch):
+def test_a_project_is_called_what_it_says_and_outside_of_one_there_is_still_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert tracking.project_name() == tmp_path.name
-    Path("pyproject.toml").write_text('[project]\nname = "tides"\n', encoding="utf-8")
-    assert tracking.project_name() == "tides"
+    assert project_name() == tmp_path.name
+    assert project_licence() == "NOASSERTION"
+    Path("pyproject.toml").write_text('[project]\nname = "tides"\nlicense = "MIT"\n', encoding="utf-8")
+    assert project_name() == "tides"
+    assert project_licence() == "MIT"
     assert tracking.git_revision() == ("none", True)

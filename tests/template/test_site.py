@@ -78,7 +78,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "WARNING" not in done.stderr
 
-    return made_once(tmp_path_factory, "site", make) / "site"
+    return made_once(tmp_path_factory, "site of the documents", make) / "site"
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import os
 import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from slipway import layout
+from slipway.about import project_licence
 from slipway.delivery import lock
 from slipway.delivery.image.bento import assemble, build_bento
 from slipway.delivery.image.engine import Engine, find_engine
@@ -143,7 +143,7 @@ def labels_of(release: Release, version: str, base: str, digest: str) -> dict[st
         f"{OCI}.revision": release.commit,
         f"{OCI}.created": _created().isoformat(),
         f"{OCI}.version": version,
-        f"{OCI}.licenses": metadata("slipway")["License-Expression"] or "",
+        f"{OCI}.licenses": project_licence(),
         f"{OCI}.base.name": base.partition("@")[0],
         f"{OCI}.base.digest": digest,
         f"{OWN}.data": release.data or "",

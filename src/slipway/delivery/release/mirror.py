@@ -5,11 +5,12 @@ from typing import Any
 
 import typer
 
+from slipway.about import project_name
 from slipway.delivery.release.branch import checked_out, fetch, tip_of
 from slipway.delivery.release.lineage import Lineage
 from slipway.delivery.release.overlay import deployed, environments
 from slipway.errors import warn
-from slipway.tracking import mlflow_module, project_name
+from slipway.tracking import mlflow_module
 
 ALIASES = {"staging": "challenger", "production": "champion"}
 DIGEST_TAG = "slipway.image_digest"
