@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import ROOT, git
-from rendering import files, publish, render
+from rendering import files, publish, render, terminal
 from ruamel.yaml import YAML
 
 from slipway.tools import find_uv
@@ -76,6 +76,25 @@ def test_no_more_than_seven_questions_each_with_a_default_help_and_a_check() -> 
 def test_nothing_that_wants_trust() -> None:
     settings = YAML(typ="safe").load(ROOT / "copier.yml")
     assert not {"_tasks", "_migrations", "_jinja_extensions"} & settings.keys()
+
+
+@pytest.mark.slow
+def test_the_oldest_copier_that_is_let_in_makes_the_same_project(template: Path, tmp_path: Path) -> None:
+    oldest = YAML(typ="safe").load(ROOT / "copier.yml")["_min_copier_version"]
+    command = [
+        find_uv(),
+        "tool",
+        "run",
+        f"copier@{oldest}",
+        "copy",
+        "--defaults",
+        "--quiet",
+        "--data",
+        "deployment=none",
+    ]
+    subprocess.run([*command, str(template), str(tmp_path / "old")], check=True, capture_output=True, env=terminal())
+
+    assert files(tmp_path / "old") == files(render(template, tmp_path / "new" / "old", deployment="none"))
 
 
 def test_another_name_changes_names_and_nothing_else(template: Path, tmp_path: Path) -> None:
