@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import ROOT, git
-from rendering import files, publish, render, terminal
+from rendering import copier_command, files, publish, render, terminal
 from ruamel.yaml import YAML
 
 from slipway.tools import find_uv
@@ -76,6 +76,22 @@ def test_no_more_than_seven_questions_each_with_a_default_help_and_a_check() -> 
 def test_nothing_that_wants_trust() -> None:
     settings = YAML(typ="safe").load(ROOT / "copier.yml")
     assert not {"_tasks", "_migrations", "_jinja_extensions"} & settings.keys()
+
+
+@pytest.mark.parametrize(
+    ("data", "first"),
+    [("demo", "make repro"), ("../t.csv:y", "make repro"), ("../t.csv", "make adopt TARGET=y && make repro")],
+)
+def test_what_is_said_after_copying_can_be_typed(template: Path, tmp_path: Path, data: str, first: str) -> None:
+    (tmp_path / "t.csv").write_text("x,y\n1,0\n", encoding="utf-8")
+    words = ["copy", "--defaults", "--data", f"data={data}", str(template), "churn 1"]
+    said = copier_command(tmp_path, *words).stderr.replace("<the column to predict>", "y")
+    typed = [line.strip() for line in said.splitlines() if line.startswith("    ")]
+
+    assert typed[-1] == first
+    dry = [line.replace("make ", "make --dry-run ") for line in typed]  # what it does is tried in test_projects.py
+    subprocess.run(["bash", "-ec", "\n".join(dry)], cwd=tmp_path, check=True, capture_output=True, env=terminal())
+    assert git(tmp_path / "churn 1", "log", "--format=%s").strip() == "A new project"
 
 
 @pytest.mark.slow

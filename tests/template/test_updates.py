@@ -39,7 +39,7 @@ def test_what_is_in_a_folder_stays_and_is_named(template: Path, tmp_path: Path) 
     skipped = re.findall(r"skip\s+(\S+)", re.sub(r"\x1b\[[\d;]*m", "", done.stderr))
     assert sorted(skipped) == [".gitignore", "LICENSE", "README.md"]
     assert {"Makefile", "pyproject.toml", "src/model/pipeline.py"} <= files(there).keys()
-    assert "      cd churn\n      git init && " in done.stderr
+    assert '    cd "churn"\n    git init && ' in done.stderr
     assert git(there, "status", "--porcelain", "--", *kept) == ""
 
 
