@@ -62,7 +62,7 @@ repro: ready ## Data to tested model: pull the data, run what changed, show the 
 	@$(run) slipway repro $(ARGS)
 
 summary: ready ## Show the last run: metrics against thresholds, worst slice, suites
-	@$(run) slipway summary
+	@$(run) slipway summary $(ARGS)
 
 exps: ready ## Show experiments beside the last commit; ARGS="-n 3" shows those of the last three
 	@$(run) slipway exps $(ARGS)
@@ -74,16 +74,16 @@ mlflow: ready ## Show the runs in MLflow's UI, on http://127.0.0.1:5000
 	@$(run) slipway mlflow $(ARGS)
 
 track: ready ## Upload the runs that the server of MLFLOW_TRACKING_URI did not take when they happened
-	@$(run) slipway track
+	@$(run) slipway track $(ARGS)
 
 adopt: ready ## Bring your own data: make adopt FILE=my.csv TARGET=churned ARGS="--id customer"
 	@$(run) slipway adopt $(if $(FILE),"$(FILE)") $(if $(TARGET),--target "$(TARGET)") $(ARGS)
 
 data: ready ## After changing files in data/: version them with DVC, push them, and let git see them
-	@$(run) slipway data
+	@$(run) slipway data $(ARGS)
 
 check: ready ## Check that params.yaml and the data contract are sound and fit together
-	@$(run) slipway check
+	@$(run) slipway check $(ARGS)
 
 test-data: ready ## Test the data: the contract, deepchecks' conditions, freshness; JUnit XML goes to reports/
 	@$(run) pytest tests/data --junitxml reports/test-data.xml $(ARGS)
@@ -105,7 +105,7 @@ allowed: ready ## In GitHub Actions: whether who asked for /reproduce may
 	@$(run) slipway allowed
 
 rebuild: ready ## Run the last commit again from the raw data alone; its metrics must come out again
-	@$(run) slipway rebuild
+	@$(run) slipway rebuild $(ARGS)
 
 audit: ready ## Look up known vulnerabilities of what uv.lock lists; needs the network
 	@$(uv) audit --frozen --preview-features audit-command $(ARGS)
@@ -120,7 +120,7 @@ gc: ready ## Remove from DVC's cache what this tree does not use
 	@$(run) dvc gc --workspace --force --quiet
 
 model: ready ## Have the model that dvc.lock names, from here or from DVC; nothing is trained
-	@$(run) slipway model
+	@$(run) slipway model $(ARGS)
 
 image: ready ## Build the container image of the last run's model; ARGS="--base NAME" names another base
 	@$(run) slipway image $(ARGS)
@@ -157,7 +157,7 @@ format: ready ## Mend what ruff can mend
 	@$(run) ruff format .
 
 lock: ready ## Prove from git alone that dvc.lock belongs to this tree
-	@$(run) slipway lock
+	@$(run) slipway lock $(ARGS)
 
 hooks: ready ## Have git check every commit, check data out with a branch, and merge dvc.lock and data
 	@$(run) pre-commit install

@@ -6,6 +6,8 @@ release: ready ## Release HEAD: push its image, commit its digest; ARGS="--to oc
 	@$(run) slipway release $${TO:+--to "$$TO"} $(ARGS)
 
 sign: ## Sign IMAGE@DIGEST, and its SBOM, with cosign: without a key, as the workflow that runs
+	@command -v cosign >/dev/null || { \
+		echo 'error: cosign is missing; https://docs.sigstore.dev/cosign/system_config/installation' >&2; exit 2; }
 	@cosign sign --yes "$$IMAGE@$$DIGEST"
 	@cosign attest --yes --type spdxjson --predicate "$$SBOM" "$$IMAGE@$$DIGEST"
 

@@ -78,7 +78,8 @@ have a variable of the environment name it.
 | --- | --- |
 | 0 | done; what was judged passes |
 | 1 | what was judged or looked for fails: where a verb can end so, its text says when |
-| 2 | it could not be done; one line says what is wrong, where, and what to do (`slipway --debug` shows the traceback) |
+| 2 | it could not be done; one line says what is wrong, where, and what to do (`--debug` shows the traceback); \
+wrong words get their usage as well. With `--json` standard output stays empty |
 
 """
     return text + "\n\n".join(verbs("slipway", command)) + "\n"
@@ -100,8 +101,13 @@ def verb(name: str, command: Any) -> str:
     usage = [context.command_path, *command.collect_usage_pieces(context)]
     parts.append(f"```text\n{' '.join(usage)}\n```")
     records = [each.get_help_record(context) for each in command.params]
-    rows = [(code(left), right.replace("|", "\\|").replace("  [", " [")) for left, right in filter(None, records)]
+    rows = [(code(left), meaning(right)) for left, right in filter(None, records)]
     return "\n\n".join([*parts, *([table(rows, "Argument or option", "Meaning")] if rows else [])])
+
+
+def meaning(text: str) -> str:
+    """The help of an option in a cell; a shape in braces is code, or it would be taken for attributes of the cell."""
+    return re.sub(r"\{.*\}", lambda shape: code(shape[0]), text.replace("|", "\\|").replace("  [", " ["))
 
 
 def verdict() -> str:

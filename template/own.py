@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import copier
 from copier.errors import CopierError
@@ -44,7 +46,22 @@ def repository() -> dict[str, str]:
     return {"repository": found[1]} if found else {}
 
 
-def own(source: str, answers: Mapping[str, str], *, ask: bool) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Done:
+    """What was done to a copy.
+
+    Attributes:
+        written: How many files are new or changed.
+        removed: How many are gone.
+        lost: Those of both whose text the template never had: somebody's work, which git still has.
+    """
+
+    written: int
+    removed: int
+    lost: list[str]
+
+
+def own(source: str, answers: Mapping[str, str], *, ask: bool) -> Done:
     """Turn the copy in the current folder into a project, staged and not committed.
 
     Args:
@@ -52,30 +69,36 @@ def own(source: str, answers: Mapping[str, str], *, ask: bool) -> tuple[int, int
         answers: What need not be asked.
         ask: Whether to ask the rest; otherwise it is as proposed.
 
-    Returns:
-        How many files were written anew or changed, and how many removed.
-
     Raises:
-        RefusedError: This is no copy of the template, or it has changes that are not committed.
+        RefusedError: This is no copy of the template, it has changes that are not committed, or what is answered is not
+            asked.
     """
     if not Path(QUESTIONS).exists():
         raise RefusedError("this is a project of its own already; `uvx copier update` keeps it current")
     if git("status", "--porcelain"):
         raise RefusedError("there are changes that are not committed; commit or stash them first")
+    asked = [name for name, each in read_yaml(Path(QUESTIONS)).items() if name[0] != "_" and each.get("when", True)]
+    if unknown := sorted(set(answers) - set(asked)):
+        raise RefusedError(f"{', '.join(unknown)}: not asked; these are: {', '.join(asked)}")
     with TemporaryDirectory() as scratch:
         made = Path(scratch) / Path.cwd().name  # the folder proposes the name
         copier.run_copy(
             source, made, data=dict(answers), user_defaults=repository(), defaults=not ask, quiet=True, overwrite=True
         )
-        version = YAML(typ="safe").load(made / ANSWERS)["_commit"]
+        version = read_yaml(made / ANSWERS)["_commit"]
         git("clone", "--quiet", "--no-checkout", "--", source, f"{scratch}/template")
         known = set(git("ls-tree", "-r", "-z", "--name-only", version, at=f"{scratch}/template").split("\0"))
         files = {path.relative_to(made) for path in made.rglob("*") if path.is_file()}
         known &= set(git("ls-files", "-z").split("\0")) - {""}
         gone = [name for name in known if Path(name) not in files]
+        listed = git("rev-list", "--objects", "--all", at=f"{scratch}/template").splitlines()
+        ever = {line.partition(" ")[0] for line in listed}  # all texts that the template has had
         try:
             for name in gone:
                 Path(name).unlink()
+                for folder in Path(name).parents[:-1]:
+                    if not any(folder.iterdir()):
+                        folder.rmdir()
             for file in files:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(made / file, file)
@@ -84,8 +107,17 @@ def own(source: str, answers: Mapping[str, str], *, ask: bool) -> tuple[int, int
             git("reset", "--quiet", "--hard")
             git("clean", "--quiet", "--force", "-d")
             raise
-    changed = git("diff", "--cached", "--name-only", "--diff-filter=d").splitlines()
-    return len(changed), len(gone)
+    # Lines of `:mode mode blob blob letter` and, apart by a NUL, the path: what stood there before, and what does now.
+    parts = git("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames").split("\0")
+    changes = {path: change.split()[2:] for change, path in zip(parts[::2], parts[1::2], strict=False)}
+    lost = [path for path, (before, _, _) in changes.items() if before.strip("0") and before not in ever]
+    removed = sum(letter == "D" for _, _, letter in changes.values())
+    return Done(len(changes) - removed, removed, lost)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a file holds."""
+    return dict(YAML(typ="safe").load(path))
 
 
 def main() -> int:
@@ -97,16 +129,18 @@ def main() -> int:
     given = parser.parse_args()
     pairs = [entry.partition("=") for entry in given.data]
     try:
-        changed, gone = own(given.source, {name: answer for name, _, answer in pairs}, ask=not given.defaults)
+        done = own(given.source, {name: answer for name, _, answer in pairs}, ask=not given.defaults)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; nothing has changed\n")
         return 130
     except (RefusedError, CopierError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    if done.lost:
+        sys.stdout.write(f"Your work in {', '.join(done.lost)} gave way; `git show HEAD:<file>` has it.\n")
     sys.stdout.write(
-        f"{changed} files written or changed, {gone} removed, all staged. Look at them with `git status`, then\n\n"
-        "    git commit -m 'A project of its own'\n    make repro\n\nor go back: git reset --hard\n"
+        f"{done.written} files written or changed, {done.removed} removed, all staged. Look at them with `git status`, "
+        "then\n\n    git commit -m 'A project of its own'\n    make repro\n\nor go back: git reset --hard\n"
     )
     return 0
 

@@ -31,11 +31,13 @@ def promised(root: Path = Path()) -> Promised | None:
     data = answers.get("data") if isinstance(answers, dict) else None
     if not isinstance(data, str) or data.strip() in {"", DEMO}:
         return None
-    whole = Path(data.strip()).expanduser()
-    head, colon, target = data.strip().rpartition(":")
-    if whole.exists() or not colon or len(head) < 2:  # one letter is a drive of Windows
-        return Promised(whole, "")
-    return Promised(Path(head).expanduser(), target)
+    named = data.strip()
+    # Paths and columns may hold colons: what is there tells which one is meant. One letter is a drive of Windows.
+    colons = [place for place, letter in enumerate(named) if letter == ":" and place > 1]
+    readings = [(named, ""), *((named[:place], named[place + 1 :]) for place in reversed(colons))]
+    there = [each for each in readings if Path(each[0]).expanduser().exists()]
+    path, target = (there or readings[1:2] or readings)[0]
+    return Promised(Path(path).expanduser(), target)
 
 
 def is_empty(root: Path = Path()) -> bool:

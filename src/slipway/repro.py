@@ -121,14 +121,15 @@ def refuse_unversioned_data() -> None:
     Raises:
         UserError: `data/` is there and differs from `data.dvc`.
     """
-    from dvc.exceptions import DvcException
+    from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
 
     try:
         with Repo() as project:
             found = project.status(targets=[str(layout.DATA_DVC)]) if layout.DATA.exists() else {}
     except DvcException as error:
-        raise UserError(f"{error}; is this a git repository with DVC?") from None
+        mend = "`git checkout .dvc`" if isinstance(error, NotDvcRepoError) else "see .dvc/config"
+        raise UserError(f"{' '.join(str(error).split()).rstrip('.')}; {mend}") from None
     if found and path_hash(layout.DATA) != read_yaml(layout.DATA_DVC)["outs"][0]["md5"]:  # or only the cache lacks it
         raise UserError(
             killed_adoption()

@@ -77,7 +77,7 @@ def test_a_remote_that_cannot_be_reached_is_one_line(pulled, tmp_path):
     dvc(pulled, "remote", "add", "-q", "--default", "elsewhere", str(tmp_path / "bucket"))
     done = slipway(Path(), "data")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "error: `dvc push --quiet data.dvc` failed" in done.stderr
+    assert "error: `dvc push data.dvc` failed" in done.stderr
 
 
 def test_no_data_is_one_line(pulled):

@@ -69,6 +69,7 @@ def test_no_more_than_seven_questions_each_with_a_default_help_and_a_check() -> 
     for name in ASKED:
         question = QUESTIONS[name]
         assert question["help"], name
+        assert max(map(len, question["help"].splitlines())) <= 76, f"{name}: a terminal of 80 columns cuts it"
         assert "default" in question, name
         assert question.get("choices") or question.get("validator"), name
 
@@ -142,7 +143,14 @@ def test_the_name(churn: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "name"), [("My Project", "my-project"), ("data_science.two", "data-science-two"), ("churn", "churn")]
+    ("folder", "name"),
+    [
+        ("My Project", "my-project"),
+        ("data_science.two", "data-science-two"),
+        ("churn", "churn"),
+        ("2026 Öl__2-", "l-2"),
+        ("7", "project"),
+    ],
 )
 def test_the_folder_proposes_the_name(template: Path, tmp_path: Path, folder: str, name: str) -> None:
     assert pyproject(render(template, tmp_path / folder))["project"]["name"] == name
@@ -161,6 +169,14 @@ def test_the_repository(template: Path, tmp_path: Path) -> None:
     overlay = YAML(typ="safe").load(made / "deploy/kubernetes/overlays/staging/kustomization.yaml")
     assert overlay["images"][0]["newName"] == "ghcr.io/acme/churn.model"  # a registry knows no capitals
     assert not [name for name, content in files(made).items() if b"owner/slipway" in content]
+
+
+@pytest.mark.parametrize("repository", ["acme/slipway", "acme/my-slipway", "owner/slipway-x", "acme-owner/slipway"])
+def test_a_repository_may_be_called_like_the_template(template: Path, tmp_path: Path, repository: str) -> None:
+    made = render(template, tmp_path / "churn", repository=repository)
+    overlay = YAML(typ="safe").load(made / "deploy/kubernetes/overlays/staging/kustomization.yaml")
+    assert overlay["images"][0]["newName"] == f"ghcr.io/{repository}"
+    assert f"github.com/{repository}.git" in text(made, "deploy/argocd/staging.yaml")
 
 
 @pytest.mark.parametrize(
@@ -271,13 +287,26 @@ def test_a_table_of_ones_own_leaves_nothing_of_the_demo(template: Path, tmp_path
 
 # Of every question, answers that it has to refuse.
 BAD = {
-    "project_name": ["", "Churn", "1st", "a--b", "-a", "a_b", "mlflow", "a" * 41, "churn\n"],
-    "description": ["", "  ", 'a "b"', "a\\b", "a\nb", "a" * 201, "a\x07"],
+    "project_name": ["", "Churn", "1st", "a--b", "-a", "a_b", "mlflow", "a" * 41, "churn\n", "null", "default"],
+    "description": ["", "  ", 'a "b"', "a\\b", "a\nb", "a" * 201, "a\x07", "a\x85b"],
     "repository": ["churn", "a/b/c", "https://github.com/a/b", "a/b.git", "a/ b", "-a/b", "a/b\n"],
     "licence": ["GPL"],
-    "remote": ["", "/srv", "s3://", "http://a/b", "s3://a b", "ssh://me:" + "x@host/x", 's3://a"b', "s3://a\nurl = b"],
+    "remote": [
+        "",
+        "/srv",
+        "s3://",
+        "http://a/b",
+        "s3://a b",
+        "ssh://me:" + "x@host/x",
+        's3://a"b',
+        "s3://a\nurl = b",
+        "s3://a/#b",
+        "s3://a,b",
+        "s3://a/%(x)s",
+        "azure://a/b?sig=c",
+    ],
     "deployment": ["heroku"],
-    "data": ["", " ", "a\nb"],
+    "data": ["", " ", "a\nb", "s3://a/b.csv:c"],
 }
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from helpers import ROOT, git, write
 from rendering import VERSION, commit, copier_command, files, project, publish, render
 from ruamel.yaml import YAML
@@ -39,7 +40,7 @@ def test_what_is_in_a_folder_stays_and_is_named(template: Path, tmp_path: Path) 
     skipped = re.findall(r"skip\s+(\S+)", re.sub(r"\x1b\[[\d;]*m", "", done.stderr))
     assert sorted(skipped) == [".gitignore", "LICENSE", "README.md"]
     assert {"Makefile", "pyproject.toml", "src/model/pipeline.py"} <= files(there).keys()
-    assert '    cd "churn"\n    git init && ' in done.stderr
+    assert '    cd "churn"\n    git init -b main && ' in done.stderr
     assert git(there, "status", "--porcelain", "--", *kept) == ""
 
 
@@ -130,6 +131,19 @@ def test_an_update_leaves_results_alone(template: Path, tmp_path: Path) -> None:
     assert changed == ""
 
 
+def test_an_update_brings_no_result_back(template: Path, tmp_path: Path) -> None:
+    made = project(template, tmp_path / "churn")
+    gone = ["data.dvc", "dvc.lock", "reports/plots/roc.csv", ".dvc/remote", "src/model/schema.yaml"]
+    git(made, "rm", "-rq", *gone)
+    commit(made, "another table")
+    replace(made, ".copier-answers.yml", str(template), str(next_version(template, tmp_path / "newer")))
+    commit(made, "a newer template")
+    done = update(made)
+    assert done.returncode == 0, done.stderr
+    assert (made / "src/slipway/newer.py").exists()
+    assert not [name for name in gone if (made / name).exists()]
+
+
 def test_both_having_changed_a_line_is_shown(template: Path, tmp_path: Path) -> None:
     """Twin: where no machine can tell, people are asked, and nothing is lost."""
     made = project(template, tmp_path / "churn")
@@ -199,9 +213,13 @@ def own(folder: Path, template: Path, *words: str) -> subprocess.CompletedProces
 def test_a_copy_becomes_a_project(template: Path, tmp_path: Path) -> None:
     copied = copy(template, tmp_path / "churn")
     write(copied, "notes/ours.md", "ours\n")
+    write(copied, "docs/index.md", "ours\n")
+    replace(copied, "Makefile", "# ", "# Ours. ")
     commit(copied, "a note")
     done = own(copied, template, "-d", "description=Who leaves")
     assert done.returncode == 0, done.stderr
+    assert "Your work in Makefile, docs/index.md gave way" in done.stdout
+    assert {path.name for path in (copied / "docs").iterdir()} == {"github.md", "verdict.schema.json"}
     expected = files(render(template, tmp_path / "made/churn", description="Who leaves", repository="acme/churn"))
     found = files(copied)
     assert found.pop("notes/ours.md") == b"ours\n"
@@ -228,10 +246,12 @@ def test_a_copy_with_unsaved_work_is_left_alone(template: Path, tmp_path: Path) 
     assert files(copied) == before
 
 
-def test_a_bad_answer_is_one_line_and_changes_nothing(template: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", ["remote=http://a", "project_nam=churn", "driver=s3"])
+def test_a_bad_answer_is_one_line_and_changes_nothing(template: Path, tmp_path: Path, answer: str) -> None:
     copied = copy(template, tmp_path / "churn")
-    done = own(copied, template, "-d", "remote=http://a")
+    done = own(copied, template, "-d", answer)
     assert done.returncode == 2
+    assert answer.partition("=")[0] in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert git(copied, "status", "--porcelain") == ""
 

@@ -1,6 +1,8 @@
 """The command line itself, and its manner of failing."""
 
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -40,12 +42,23 @@ def main() -> None:
 
 def run(command: "typer.Typer | object") -> None:
     """Run a callable that a person started, with the project's manner of failing."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # whoever closed a stream wants to hear nothing
+        pass
+    os.close(opened)
+    sys.stdout, sys.stderr = sys.stdout or open(1, "w"), sys.stderr or open(2, "w")  # noqa: SIM115
     try:
         command()  # type: ignore[operator]
     except (UserError, OSError) as error:  # such as a full disk; nothing is half-written
         if _State.debug:
             raise
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    except Exception as error:  # Python's own exit code, 1, would say that what was judged fails
+        said = " ".join(str(error).split())
+        if _State.debug or not said or not type(error).__module__.startswith(("dvc.", "scmrepo.")):  # those tell people
+            traceback.print_exc()
+            said = f"{type(error).__name__} was not foreseen; report it with what stands above"
+        print(f"error: {said}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     finally:
         plain_end()

@@ -103,13 +103,12 @@ def image_test(
 @app.command()
 def scan(image: Image = None, engine: Runner = None, machine: Annotated[bool, json_option(CHECKS)] = False) -> None:
     """List what the image consists of, and look up what is known to be wrong. Exits with 1 at a grave, mended hole."""
-    from slipway.delivery.image.build import BUILT
+    from slipway.delivery.image.build import last_built
     from slipway.delivery.image.engine import find_engine
     from slipway.delivery.image.scan import scan_image
     from slipway.delivery.image.show import passed, show_checks
-    from slipway.files import read_report
 
-    name = image or str(read_report(BUILT)["image"])
+    name = image or last_built()
     with aside(machine):
         done = show_checks(scan_image(find_engine(engine, runs=True), name))
     if machine:

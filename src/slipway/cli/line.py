@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import traceback
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,6 @@ import typer
 from slipway.cli.app import app
 from slipway.cli.complete import branches, revisions
 from slipway.cli.output import aside, json_option, print_json
-from slipway.errors import UserError
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -95,7 +93,7 @@ def track(machine: Annotated[bool, json_option("{uploaded: [run], to: URL}")] = 
 
 
 @app.command()
-def mlflow(port: Annotated[int, typer.Option(help="The port on this machine.")] = 5000) -> None:
+def mlflow(port: Annotated[int, typer.Option(min=1, max=65535, help="The port on this machine.")] = 5000) -> None:
     """Show the runs in MLflow's UI until interrupted."""
     from slipway import tracking
 
@@ -104,7 +102,7 @@ def mlflow(port: Annotated[int, typer.Option(help="The port on this machine.")] 
 
 @app.command()
 def exps(
-    commits: Annotated[int, typer.Option("--commits", "-n", help="Show those of this many latest commits.")] = 1,
+    commits: Annotated[int, typer.Option("--commits", "-n", min=1, help="Show those of this many latest commits.")] = 1,
     machine: Annotated[
         bool,
         json_option(
@@ -238,18 +236,12 @@ def review(
     for name in layout.REVIEW:  # or a review that cannot be made, or not even be imported, would leave the last one's
         (out / name).unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the base's worktree does not outlive it
-    try:
-        from slipway.review.run import review as run_review
-        from slipway.review.show import EXIT, show, write
+    from slipway.review.run import review as run_review
+    from slipway.review.show import EXIT, show, write
 
-        with aside(machine):
-            verdict = run_review(base, into=into, reproduce=reproduce)
-            write(verdict, out)
-    except (UserError, OSError):
-        raise
-    except Exception:  # a mistake of ours; Python's own exit code, 1, would say that the model failed
-        traceback.print_exc()
-        raise typer.Exit(2) from None  # undecided
+    with aside(machine):
+        verdict = run_review(base, into=into, reproduce=reproduce)
+        write(verdict, out)
     if machine:
         print_json(verdict.model_dump(mode="json"))
     else:

@@ -68,8 +68,8 @@ def push_data(root: Path) -> Versioned:
     """
     name, folder = default_remote(root)
     with console().status(f"versioning {layout.DATA}/ with DVC"):
-        run_dvc(root, "add", "--quiet", str(layout.DATA))
-        run_dvc(root, "push", "--quiet", str(layout.DATA_DVC))
+        run_dvc(root, "add", str(layout.DATA))
+        run_dvc(root, "push", str(layout.DATA_DVC))
     out = read_yaml(root / layout.DATA_DVC)["outs"][0]
     if folder is not None:
         hashes = [out["md5"]]

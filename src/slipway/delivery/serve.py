@@ -57,7 +57,10 @@ def predict(url: str, file: Path | None) -> Any:
     if file is None:
         body = json.dumps([example(load_signature(layout.MODEL), load_golden(layout.MODEL))]).encode()
     else:
-        body = file.read_bytes()
+        try:
+            body = file.read_bytes()
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read ({error.strerror}); name a JSON file with a request") from None
     try:
         answer = requests.post(f"{url}/predict", data=body, headers={"content-type": "application/json"}, timeout=60)
         content = answer.json()

@@ -1,11 +1,12 @@
 """Running the pipeline for a branch on another machine: who may ask for it, and how the results come back."""
 
 import os
-import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from slipway import layout
-from slipway.delivery.git import AS_BOT, GIT, authorization, do, run
+from slipway.delivery.data import run_dvc
+from slipway.delivery.git import AS_BOT, GIT, authorization, do, last_line, run
 from slipway.delivery.github.api import Event, GitHub, pull_request_of
 from slipway.errors import UserError
 
@@ -58,6 +59,8 @@ def join(base: str) -> str:
         UserError: There is no such branch, or both sides have changed the same lines of something else.
     """
     theirs = f"refs/remotes/origin/{base}"
+    if not base:
+        raise UserError("no branch is named that this one goes into; make join BASE=main")
     fork = do(["git", "merge-base", "HEAD", theirs])
     if fork.returncode:
         raise UserError(f"{base}: origin has no such branch, or none that this one has begun from")
@@ -78,12 +81,17 @@ def publish(branch: str, message: str) -> str:
     """Push what the pipeline made to DVC's remote, then `dvc.lock` and the reports to a branch, and say what was done.
 
     Raises:
-        UserError: There is no such branch, as where a tag was run; or a push failed: the branch may have moved on.
+        UserError: There is no such branch, as where a tag was run, or origin does not answer; or a push failed: the
+            branch may have moved on.
     """
-    known = ["git", "ls-remote", "--exit-code", "origin", f"refs/heads/{branch}"]
-    if do(known, authorization()).returncode == 2:
+    if not branch:
+        raise UserError("no branch is named that the results go to; make publish BRANCH=main")
+    known = do(["git", "ls-remote", "--exit-code", "origin", f"refs/heads/{branch}"], authorization())
+    if known.returncode == 2:
         raise UserError(f"{branch}: origin has no branch of this name, so the results have nowhere to go; run a branch")
-    run([sys.executable, "-m", "dvc", "push", "--quiet"], "the results could not be pushed to DVC's remote")
+    if known.returncode:  # nothing is committed that nobody could get
+        raise UserError(f"origin cannot be asked for {branch}: {last_line(known)}; see `git remote -v`")
+    run_dvc(Path(), "push")
     run(["git", "add", "--", str(layout.LOCK), str(layout.REPORTS)], "the results cannot be added")
     if do(["git", "diff", "--cached", "--quiet"]).returncode:
         run([*GIT, *AS_BOT, "commit", "--quiet", "--message", message], "the results cannot be committed")

@@ -14,7 +14,7 @@ from slipway.delivery.image.bento import assemble, build_bento
 from slipway.delivery.image.engine import Engine, find_engine
 from slipway.delivery.ship import ship, verdict
 from slipway.errors import UserError
-from slipway.files import write_json
+from slipway.files import read_report, write_json
 from slipway.params import load_params
 from slipway.review.base import git_text
 from slipway.review.candidate import refuse_foreign
@@ -101,6 +101,17 @@ def build_image(
         fresh=fresh,
     )
     return _note(builder, tag, f"{name}:{version}", base, labels)
+
+
+def last_built() -> str:
+    """The name of the image that was built last.
+
+    Raises:
+        UserError: None was, or the note of it is damaged.
+    """
+    if not BUILT.exists():
+        raise UserError(f"{BUILT}: no image has been built here; run `make image`, or name one with --image")
+    return str(read_report(BUILT)["image"])
 
 
 def refuse_unproven(*, allow_dirty: bool) -> bool:

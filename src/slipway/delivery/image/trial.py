@@ -7,7 +7,7 @@ from typing import Any
 
 from slipway import layout
 from slipway.delivery.asking import Failed, columns_of, hold_golden
-from slipway.delivery.image.build import BUILT, OCI, OWN
+from slipway.delivery.image.build import OCI, OWN, last_built
 from slipway.delivery.image.container import LOADERS, PATIENCE, Container, running
 from slipway.delivery.image.engine import Engine, ImageFacts, find_engine
 from slipway.delivery.image.files import SECRET_VARIABLES, listing, named, offences, read_files
@@ -48,10 +48,12 @@ def try_image(
     Raises:
         UserError: There is no such image, or no engine.
     """
-    settings, signature = load_params().image, load_signature(layout.RELEASE / MODEL)
     runner = find_engine(engine, runs=True)
-    image = image or str(read_report(BUILT)["image"])
-    facts, golden = runner.facts(image), read_report(layout.RELEASE / MODEL / GOLDEN)
+    image = image or last_built()
+    settings, facts = load_params().image, runner.facts(image)
+    if not (layout.RELEASE / MODEL).is_dir():
+        raise UserError(f"{layout.RELEASE}: what {image} should serve is not here; run `make image`")
+    signature, golden = load_signature(layout.RELEASE / MODEL), read_report(layout.RELEASE / MODEL / GOLDEN)
     with running(runner, image, memory_mb=settings.memory_mb, network=network) as container:
         if (seconds := container.wait(patience)) is None:
             state = container.state()
