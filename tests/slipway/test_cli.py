@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from helpers import copy_project, slipway
+from helpers import copy_project, slipway, write
 
 RELEASE = {"release", "promote", "rollback", "lineage"}
 # What a project lacks that deploys to Kubernetes alone, and what besides one that does not deploy.
@@ -66,3 +66,40 @@ def test_nothing_that_stays_needs_what_is_gone(tmp_path: Path) -> None:
         without(root, *missing)
         done = subprocess.run(mypy, cwd=root, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def test_what_nobody_foresaw_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = copy_project(tmp_path / "project")
+    write(tmp_path, "broken/polars.py", "raise RuntimeError('half installed')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+
+    done = slipway(root, "summary")
+
+    assert done.returncode == 2  # Python's own, 1, would say that a gate failed
+    assert "half installed" in done.stderr
+    assert done.stderr.splitlines()[-1] == "error: RuntimeError was not foreseen; report it with what stands above"
+
+
+@pytest.mark.parametrize("verb", ["data", "repro", "model"])
+def test_what_dvc_says_of_its_settings_is_one_line(tmp_path: Path, verb: str) -> None:
+    root = copy_project(tmp_path / "project")
+    write(root, ".dvc/config", "[core\n")
+
+    done = slipway(root, verb)
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "Invalid line ('[core')" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_stream_that_is_closed_changes_no_outcome(tmp_path: Path, closed: str) -> None:
+    root = copy_project(tmp_path / "project")
+
+    done = subprocess.run(
+        ["bash", "-c", f'exec "$0" -m slipway summary --json {closed}>&-', sys.executable],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == (closed == "2")

@@ -123,6 +123,13 @@ def test_arguments_reach_the_run_and_its_failure_reaches_the_shell(machine: Path
     assert (passed.returncode, failed.returncode) == (0, 2)
 
 
+def test_arguments_reach_every_verb(machine: Path) -> None:
+    recipes = re.findall(r"^\t@\$\(run\) slipway .*$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    told = {line.split("slipway ")[1].split()[0] for line in recipes if not line.endswith("$(ARGS)")}
+    assert told == {"comment", "outdated", "allowed", "join", "publish"}  # which workflows alone run
+    assert "slipway summary --json" in make(machine, "summary", "ARGS=--json").stdout
+
+
 def test_adopt_says_what_it_needs(machine: Path) -> None:
     assert "slipway adopt a.csv unset" in make(machine, "adopt", "FILE=a.csv").stdout  # which asks for more
     said = make(machine, "adopt", "FILE=my table.csv", "TARGET=y", "ARGS=--id a").stdout

@@ -133,8 +133,27 @@ def test_a_name_that_is_no_branch_gets_no_results(branch, tmp_path):
     write(branch, "reports/metrics.json", '{"a": 2}\n')
     with pytest.raises(UserError, match="v1: origin has no branch of this name"):
         publish("v1", "Reproduce the pipeline")
+    with pytest.raises(UserError, match="no branch is named"):
+        publish("", "Reproduce the pipeline")
+    with pytest.raises(UserError, match="no branch is named"):
+        join("")
     assert git(tmp_path / "origin.git", "branch", "--format=%(refname:short)").split() == ["topic"]
     assert not (tmp_path / "remote").exists()
+
+
+def test_where_origin_does_not_answer_nothing_is_committed(branch, tmp_path):
+    (tmp_path / "origin.git").rename(tmp_path / "elsewhere.git")
+    write(branch, "reports/metrics.json", '{"a": 2}\n')
+    with pytest.raises(UserError, match="origin cannot be asked for topic: fatal: "):
+        publish("topic", "Reproduce the pipeline")
+    assert git(branch, "log", "--format=%s") == "first\n"
+
+
+def test_a_remote_that_takes_nothing_is_named(branch, tmp_path):
+    dvc(branch, "repro", "-q")
+    write(tmp_path, "remote", "no folder\n")
+    with pytest.raises(UserError, match=r"`dvc push` failed: .*(remote|files)"):
+        publish("topic", "Reproduce the pipeline")
 
 
 @pytest.fixture

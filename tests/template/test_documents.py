@@ -1,6 +1,7 @@
 """The commands of the documents: each is run in a clean clone, in the order of its page, or says what it needs."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -224,3 +225,11 @@ def commands() -> Iterator[bytes]:
     for process in psutil.process_iter(["ppid", "cmdline"]):
         if process.info["ppid"] == os.getpid():
             yield " ".join(process.info["cmdline"] or ()).encode()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/explanation/comparison.md"])
+def test_the_size_that_is_told_is_that_of_the_tree(page: str) -> None:
+    lines = sum(len(path.read_text().splitlines()) for path in (ROOT / "src").rglob("*.py"))
+    told = re.search(r"some ([\d,]+) lines", (ROOT / page).read_text())
+    assert told
+    assert int(told[1].replace(",", "")) == pytest.approx(lines, rel=0.1)

@@ -32,6 +32,7 @@ class Page(HTMLParser):
         self.loads: list[str] = []
         self.links: list[str] = []
         self.ids: set[str] = set()
+        self.strange: list[str] = []
         self.parts: Counter[str] = Counter()
         self.inside = 0
         self.feed(path.read_text())
@@ -40,6 +41,9 @@ class Page(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         if address := values.get(LOADING.get(tag, "")):
             self.loads += [address] if values.get("rel") not in {"next", "prev", "canonical"} else []
+        self.strange += [
+            f"{tag}: {name}" for name in values if tag in {"td", "p", "li"} and name not in {"style", "class"}
+        ]
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
         self.ids |= {values[name] for name in ("id", "name") if name in values}
@@ -117,6 +121,10 @@ def test_nothing_is_loaded_from_anybody_else(site: Path) -> None:
     assert len(loaded) > len(SOURCES)
     assert not [found for found in loaded if urlsplit(found[1]).netloc]
     assert not styles
+
+
+def test_no_text_is_taken_for_attributes(site: Path) -> None:
+    assert not [(str(path), page.strange) for path, page in pages(site) if page.strange]
 
 
 def foreign(style: str) -> list[str]:

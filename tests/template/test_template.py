@@ -171,6 +171,21 @@ def test_the_repository(template: Path, tmp_path: Path) -> None:
     assert not [name for name, content in files(made).items() if b"owner/slipway" in content]
 
 
+def test_the_reference_is_that_of_the_template_that_was_copied(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"COUNT": "1", "KEY_0": f"url.{template}.insteadOf", "VALUE_0": "https://github.com/acme/slipway.git"}
+    for name, value in told.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    done = copier_command(tmp_path, "copy", "--defaults", "gh:acme/slipway", "churn")
+    assert done.returncode == 0, done.stderr
+    assert "(https://github.com/acme/slipway/tree/main/docs/reference)" in text(tmp_path / "churn", "README.md")
+    render(template, tmp_path / "local")
+    assert "`docs/reference` of the repository that `.copier-answers.yml` names" in text(
+        tmp_path / "local", "README.md"
+    )
+
+
 @pytest.mark.parametrize("repository", ["acme/slipway", "acme/my-slipway", "owner/slipway-x", "acme-owner/slipway"])
 def test_a_repository_may_be_called_like_the_template(template: Path, tmp_path: Path, repository: str) -> None:
     made = render(template, tmp_path / "churn", repository=repository)
