@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from slipway.doctor.asking import ask
 from slipway.doctor.diagnose import CHECKS, diagnose
-from slipway.doctor.finding import Finding, Look, without_secrets
+from slipway.doctor.finding import LONGEST, Finding, Look, short, without_secrets
 from slipway.doctor.show import document, show
 from slipway.errors import UserError
 
@@ -95,6 +95,24 @@ def test_what_is_asked_has_no_terminal_to_ask_a_person_on():
 
 def test_what_is_asked_knows_that_nobody_is_there():
     assert ask("sh", "-c", "echo $GIT_TERMINAL_PROMPT").stdout == "0\n"
+
+
+def test_what_is_asked_speaks_english(monkeypatch):
+    """given somebody whose programs speak German, when one is asked, then it is told not to"""
+    monkeypatch.setenv("LANGUAGE", "de")
+    assert ask("sh", "-c", "echo $LANGUAGE").stdout == "C\n"
+
+
+def test_long_messages_keep_their_beginning_and_the_cause_at_their_end():
+    """given a message of the longest length, then all of it is shown; of a longer one what matters, and no secret"""
+    assert short("a" * LONGEST) == "a" * LONGEST
+    said = short(f"API request to http://host failed: {'again, ' * 50}\n(Caused by: Connection refused)")
+    assert said.startswith("API request to http://host failed: ")
+    assert " ... " in said
+    assert said.endswith("(Caused by: Connection refused)")
+    assert len(said) <= LONGEST
+    for length in range(LONGEST):  # wherever the cut is
+        assert "cret" not in short(f"{'a' * length} https://{LOGIN}@host/ {'b' * LONGEST}")
 
 
 def test_urls_are_shown_without_tokens():

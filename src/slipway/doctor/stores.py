@@ -150,7 +150,7 @@ def _try_mlflow() -> Said:
 
 
 def _reason(error: Exception) -> str:
-    return without_secrets(short(error) or type(error).__name__)
+    return short(error) or type(error).__name__
 
 
 if __name__ == "__main__":
