@@ -12,7 +12,7 @@ from pathlib import Path
 
 from slipway.delivery.git import last_line
 from slipway.doctor.asking import PATIENCE, ask
-from slipway.doctor.finding import Finding
+from slipway.doctor.finding import Finding, from_error, short
 from slipway.errors import UserError
 from slipway.tools import find_uv
 
@@ -92,12 +92,15 @@ def containers() -> Iterator[Finding]:
     """Whether something answers that builds and runs images."""
     from slipway.delivery.image.engine import ENGINES, INSTALL, find_engine
 
+    chosen = os.environ.get("SLIPWAY_ENGINE") or None
     try:
-        engine = find_engine(os.environ.get("SLIPWAY_ENGINE"), runs=True, patience=PATIENCE)
-    except UserError as error:
-        here = [name for name in ENGINES if shutil.which(name)]
+        engine = find_engine(chosen, runs=True, patience=PATIENCE)
+    except (UserError, OSError) as error:  # the latter of a program that cannot be run
+        here = [name for name in ENGINES if shutil.which(name) and chosen in {None, name}]
         mend = f"{here[0]} info" if here else "https://docs.docker.com/engine/install"
-        if "docker" in here:
+        if chosen and (not here or chosen == "buildah"):  # which runs none
+            mend = "unset SLIPWAY_ENGINE"
+        elif "docker" in here and isinstance(error, UserError):
             start = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
             mend = "unset DOCKER_HOST" if "DOCKER_HOST" in os.environ else start
         yield Finding("containers", "advice", f"{str(error).removesuffix(f'; {INSTALL}')}", mend)
@@ -112,16 +115,29 @@ def kubectl() -> Iterator[Finding]:
     if shutil.which("kubectl") is None:
         yield Finding("kubectl", "advice", f"missing; {MANIFESTS} is for it", "https://kubernetes.io/docs/tasks/tools")
         return
+    try:
+        yield _cluster()
+    except UserError as error:  # it hangs, or does not run
+        yield from_error("kubectl", error, "advice")
+
+
+def _cluster() -> Finding:
+    """What answers where kubectl points to."""
     choose = "kubectl config get-contexts ; kubectl config use-context NAME"
     done = ask("kubectl", "config", "current-context")
     if done.returncode:
-        yield Finding("kubectl", "advice", f"points to no cluster: {last_line(done)}", choose)
-        return
-    context, done = done.stdout.strip(), ask("kubectl", "get", "--raw", "/version", "--request-timeout", "5s")
+        return Finding("kubectl", "advice", f"points to no cluster: {last_line(done)}", choose)
+    context, done = short(done.stdout), ask("kubectl", "get", "--raw", "/version", "--request-timeout", "5s")
     if done.returncode:
-        yield Finding("kubectl", "advice", f"{context} does not answer: {last_line(done)}", choose)
-    else:
-        yield Finding("kubectl", "ok", f"{context} answers, with {json.loads(done.stdout)['gitVersion']}")
+        return Finding("kubectl", "advice", f"{context} does not answer: {last_line(done)}", choose)
+    try:
+        version = json.loads(done.stdout)["gitVersion"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        version = None
+    if isinstance(version, str):
+        return Finding("kubectl", "ok", f"{context} answers, with {version}")
+    said = short(done.stdout) or "nothing"
+    return Finding("kubectl", "advice", f"{context} does not answer as a cluster does, but: {said}", choose)
 
 
 def _wanted(project: Path) -> str:
