@@ -20,18 +20,19 @@ SUITES = """\
 name = "suites"
 version = "0"
 requires-python = ">=3.11,<3.13"
-dependencies = ["one"]
+dependencies = ["deepchecks"]
 
 [tool.uv]
 package = false
 
 [tool.uv.sources]
-one = { path = "one-1-py3-none-any.whl" }
+deepchecks = { path = "deepchecks-1-py3-none-any.whl" }
 """
-ONE = {
-    "METADATA": "Metadata-Version: 2.1\nName: one\nVersion: 1\n",
-    "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    "RECORD": "one-1.dist-info/METADATA,,\none-1.dist-info/WHEEL,,\none-1.dist-info/RECORD,,\n",
+ABOUT = "deepchecks-1.dist-info"
+FILES = {
+    "deepchecks/__init__.py": "raise ImportError('it is found, and not imported')\n",
+    f"{ABOUT}/METADATA": "Metadata-Version: 2.1\nName: deepchecks\nVersion: 1\n",
+    f"{ABOUT}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
 }
 KUBECTL = """#!/bin/sh
 fail() { echo "$1" >&2; exit 1; }
@@ -109,12 +110,33 @@ def suites(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", PATH)
     monkeypatch.delenv("UV_PYTHON_PREFERENCE", raising=False)
     write(desk, "environment/pyproject.toml", SUITES)
-    with ZipFile(desk / "environment/one-1-py3-none-any.whl", "w") as wheel:
-        for name, text in ONE.items():
-            wheel.writestr(f"one-1.dist-info/{name}", text)
+    with ZipFile(desk / "environment/deepchecks-1-py3-none-any.whl", "w") as wheel:
+        for name, text in FILES.items():
+            wheel.writestr(name, text)
+        wheel.writestr(f"{ABOUT}/RECORD", "".join(f"{name},,\n" for name in (*FILES, f"{ABOUT}/RECORD")))
     subprocess.run([find_uv(), "lock", "--quiet", "--offline", "--project", "environment"], check=True)
     monkeypatch.setattr(deepchecks, "ENVIRONMENT", desk / "environment")
     return desk
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_deepchecks_whose_files_are_gone_is_wrong(suites, monkeypatch, left):
+    """given an environment of which uv says that it is as locked, when the package is not in it, or a folder is left
+    of it, then that is wrong, and what mends it mends it"""
+    monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", str(suites / ".tools/deepchecks"))
+    sync = [find_uv(), "sync", "--quiet", "--offline", "--project", "environment"]
+    subprocess.run(sync, check=True)
+    assert [found.outcome for found in machine.deepchecks()] == ["ok"]
+    (package,) = (suites / ".tools/deepchecks/lib").glob("python3*/site-packages/deepchecks")
+    shutil.rmtree(package)
+    if left:
+        package.mkdir()
+    (found,) = machine.deepchecks()
+    assert (found.outcome, found.mend) == ("wrong", "rm -r .tools/deepchecks")
+    assert found.found.startswith(".tools/deepchecks has lost the package")
+    subprocess.run(found.mend, shell=True, check=True)  # noqa: S602
+    subprocess.run(sync, check=True)
+    assert [found.outcome for found in machine.deepchecks()] == ["ok"]
 
 
 def test_deepchecks_is_installed_as_its_lock_lists_it(suites, monkeypatch):

@@ -18,6 +18,8 @@ from slipway.tools import find_uv
 
 ROOM = 3 * 2**30  # bytes that environments, data and results may still take
 CHECKING = ("sync", "--check", "--frozen", "--quiet", "--offline", "--no-python-downloads")
+# Finds a module without importing it; what is left of one, a folder without `__init__.py`, has no origin.
+LOOKING = "import sys, importlib.util as u; sys.exit(not getattr(u.find_spec(sys.argv[1]), 'origin', None))"
 MANIFESTS = Path("deploy/kubernetes")
 
 
@@ -63,7 +65,12 @@ def deepchecks() -> Iterator[Finding]:
     if INSTALLED.exists():
         checking = (*CHECKING, "--project", str(ENVIRONMENT))
         if ask(program, *checking, variables={"UV_PROJECT_ENVIRONMENT": place}).returncode == 0:
-            yield Finding("deepchecks", "ok", f"as its lock lists it, in {INSTALLED}")
+            # uv goes by what is noted of packages, not by what is there.
+            if ask(f"{place}/bin/python", "-I", "-c", LOOKING, "deepchecks").returncode == 0:
+                yield Finding("deepchecks", "ok", f"as its lock lists it, in {INSTALLED}")
+            else:
+                found = f"{INSTALLED} has lost the package; `make repro` installs it anew where there is nothing"
+                yield Finding("deepchecks", "wrong", found, f"rm -r {INSTALLED}")
             return
         stands = "not as its lock lists it"
     # Not any environment's Python but the one that uv would make a new environment with.
