@@ -190,8 +190,16 @@ def test_a_new_clone_is_sound_and_one_without_an_identity_is_not(alone, monkeypa
     assert "\x1b" not in second.stdout
 
 
-def test_in_an_empty_folder_without_any_program_all_is_said(tmp_path):
-    """given nothing at all, when it is looked at, then it says so, without a traceback"""
+@pytest.mark.parametrize("words", [(), ("--json",), ("--update",)])
+def test_a_folder_that_holds_no_project_is_one_line(tmp_path, words):
+    done = slipway(tmp_path, "doctor", *words)
+    said = f"error: {tmp_path} holds no project (no dvc.yaml); run from the folder of one\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+def test_in_an_empty_project_without_any_program_all_is_said(tmp_path):
+    """given a project that holds nothing else, when it is looked at, then it says so, without a traceback"""
+    write(tmp_path, "dvc.yaml", "stages: {}\n")
     done = subprocess.run(
         [sys.executable, "-m", "slipway", "doctor", "--json"],
         cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False,
