@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from slipway.doctor.asking import ask
 from slipway.doctor.diagnose import CHECKS, diagnose
-from slipway.doctor.finding import Finding, Look, without_secrets
+from slipway.doctor.finding import LONGEST, Finding, Look, short, without_secrets
 from slipway.doctor.show import document, show
 from slipway.errors import UserError
 
@@ -66,10 +66,11 @@ def test_a_check_that_breaks_is_said_and_ends_no_other():
 
 def test_checks_wait_side_by_side_and_no_longer_than_the_limit():
     started = time.monotonic()
-    found = diagnose({"a": check(FINE, seconds=0.4), "b": check(FINE, seconds=0.4), "c": check(seconds=30)}, limit=2)
+    slow = {"c": check(seconds=30), "kubectl": check(seconds=30)}  # of which the latter is optional
+    found = diagnose({"a": check(FINE, seconds=0.4), "b": check(FINE, seconds=0.4)} | slow, limit=2)
     assert time.monotonic() - started < 6
-    assert [each.outcome for each in found] == ["ok", "ok", "wrong"]
-    assert found[-1].found == "no answer within 2 s"
+    assert [each.outcome for each in found] == ["ok", "ok", "wrong", "advice"]
+    assert {each.found for each in found[2:]} == {"no answer within 2 s"}
 
 
 def test_what_does_not_answer_is_ended_with_all_that_it_started(tmp_path):
@@ -95,6 +96,24 @@ def test_what_is_asked_has_no_terminal_to_ask_a_person_on():
 
 def test_what_is_asked_knows_that_nobody_is_there():
     assert ask("sh", "-c", "echo $GIT_TERMINAL_PROMPT").stdout == "0\n"
+
+
+def test_what_is_asked_speaks_english(monkeypatch):
+    """given somebody whose programs speak German, when one is asked, then it is told not to"""
+    monkeypatch.setenv("LANGUAGE", "de")
+    assert ask("sh", "-c", "echo $LANGUAGE").stdout == "C\n"
+
+
+def test_long_messages_keep_their_beginning_and_the_cause_at_their_end():
+    """given a message of the longest length, then all of it is shown; of a longer one what matters, and no secret"""
+    assert short("a" * LONGEST) == "a" * LONGEST
+    said = short(f"API request to http://host failed: {'again, ' * 50}\n(Caused by: Connection refused)")
+    assert said.startswith("API request to http://host failed: ")
+    assert " ... " in said
+    assert said.endswith("(Caused by: Connection refused)")
+    assert len(said) <= LONGEST
+    for length in range(LONGEST):  # wherever the cut is
+        assert "cret" not in short(f"{'a' * length} https://{LOGIN}@host/ {'b' * LONGEST}")
 
 
 def test_urls_are_shown_without_tokens():
@@ -171,8 +190,16 @@ def test_a_new_clone_is_sound_and_one_without_an_identity_is_not(alone, monkeypa
     assert "\x1b" not in second.stdout
 
 
-def test_in_an_empty_folder_without_any_program_all_is_said(tmp_path):
-    """given nothing at all, when it is looked at, then it says so, without a traceback"""
+@pytest.mark.parametrize("words", [(), ("--json",), ("--update",)])
+def test_a_folder_that_holds_no_project_is_one_line(tmp_path, words):
+    done = slipway(tmp_path, "doctor", *words)
+    said = f"error: {tmp_path} holds no project (no dvc.yaml); run from the folder of one\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+def test_in_an_empty_project_without_any_program_all_is_said(tmp_path):
+    """given a project that holds nothing else, when it is looked at, then it says so, without a traceback"""
+    write(tmp_path, "dvc.yaml", "stages: {}\n")
     done = subprocess.run(
         [sys.executable, "-m", "slipway", "doctor", "--json"],
         cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False,

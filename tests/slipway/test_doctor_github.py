@@ -11,7 +11,7 @@ import pytest
 from fake_github import FakeGitHub, fake_github
 from helpers import ROOT, git, write
 
-from slipway.doctor import github
+from slipway.doctor import asking, github
 from slipway.doctor.finding import Finding
 
 LOGIN = "me:secret"  # apart from the URLs that it is put into, so that no hook takes them for leaks
@@ -163,8 +163,51 @@ def test_what_only_an_administrator_sees_cannot_be_told(there):
 def test_an_answer_in_another_form_ends_no_other_check(there):
     there.settings["/environments"] = []
     found = said()
-    assert "the check itself broke: TypeError" in found["environments"].found
-    assert found["App"].outcome == "ok"
+    assert found["environments"].outcome == "advice"
+    assert "gh's answer about environments is not as expected: TypeError: " in found["environments"].found
+    assert found["environments"].found.endswith(" is []")
+    assert found["environments"].mend
+    assert {name for name, each in found.items() if each.outcome == "ok"} == {"gate", "Actions", "App"}
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "name"),
+    [
+        ("", [], "GitHub"),
+        ("", {}, "GitHub"),
+        ("", "a string", "GitHub"),
+        ("/rules/branches/release%2F1", {}, "gate"),
+        ("/rules/branches/release%2F1", ["deletion"], "gate"),
+        ("/rules/branches/release%2F1", [{"kind": "deletion"}], "gate"),
+        ("/actions/permissions/workflow", {}, "Actions"),
+        ("/environments", {"environments": [1]}, "environments"),
+        ("/environments", {"environments": None}, "environments"),
+        ("/actions/variables/APP_CLIENT_ID", "yes", "App"),
+    ],
+)
+def test_no_answer_of_github_is_taken_for_a_mistake_of_the_check(there, path, answer, name):
+    there.settings[path] = answer
+    found = said()[name]
+    assert found.outcome == "advice"
+    assert found.found.startswith(f"gh's answer about {name} is not as expected: ")
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("exec sleep 60", "gh did not answer within 1 s"),
+        ("echo Welcome to gh", "gh answered repos/o/r with no JSON but: Welcome to gh"),
+        ("echo '[]'", "gh's answer about GitHub is not as expected: TypeError: repos/o/r is []"),
+        ("echo '\"main\"'", 'gh\'s answer about GitHub is not as expected: TypeError: repos/o/r is "main"'),
+    ],
+)
+def test_a_gh_that_hangs_or_is_another_program_is_advice(there, tmp_path, monkeypatch, script, words):
+    write(tmp_path, "other/gh", f"#!/bin/sh\n{script}\n").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'other'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(asking, "PATIENCE", 1.0)
+    (found,) = github.settings()
+    assert (found.name, found.outcome, found.found) == ("GitHub", "advice", words)
+    assert found.mend
 
 
 def test_without_a_deployment_its_settings_do_not_matter(there):

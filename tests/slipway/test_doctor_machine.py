@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -10,7 +11,7 @@ import pytest
 from helpers import ROOT, write
 
 from slipway import deepchecks
-from slipway.doctor import machine
+from slipway.doctor import asking, machine
 from slipway.errors import UserError
 from slipway.tools import find_uv
 
@@ -19,18 +20,19 @@ SUITES = """\
 name = "suites"
 version = "0"
 requires-python = ">=3.11,<3.13"
-dependencies = ["one"]
+dependencies = ["deepchecks"]
 
 [tool.uv]
 package = false
 
 [tool.uv.sources]
-one = { path = "one-1-py3-none-any.whl" }
+deepchecks = { path = "deepchecks-1-py3-none-any.whl" }
 """
-ONE = {
-    "METADATA": "Metadata-Version: 2.1\nName: one\nVersion: 1\n",
-    "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    "RECORD": "one-1.dist-info/METADATA,,\none-1.dist-info/WHEEL,,\none-1.dist-info/RECORD,,\n",
+ABOUT = "deepchecks-1.dist-info"
+FILES = {
+    "deepchecks/__init__.py": "raise ImportError('it is found, and not imported')\n",
+    f"{ABOUT}/METADATA": "Metadata-Version: 2.1\nName: deepchecks\nVersion: 1\n",
+    f"{ABOUT}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
 }
 KUBECTL = """#!/bin/sh
 fail() { echo "$1" >&2; exit 1; }
@@ -108,12 +110,33 @@ def suites(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", PATH)
     monkeypatch.delenv("UV_PYTHON_PREFERENCE", raising=False)
     write(desk, "environment/pyproject.toml", SUITES)
-    with ZipFile(desk / "environment/one-1-py3-none-any.whl", "w") as wheel:
-        for name, text in ONE.items():
-            wheel.writestr(f"one-1.dist-info/{name}", text)
+    with ZipFile(desk / "environment/deepchecks-1-py3-none-any.whl", "w") as wheel:
+        for name, text in FILES.items():
+            wheel.writestr(name, text)
+        wheel.writestr(f"{ABOUT}/RECORD", "".join(f"{name},,\n" for name in (*FILES, f"{ABOUT}/RECORD")))
     subprocess.run([find_uv(), "lock", "--quiet", "--offline", "--project", "environment"], check=True)
     monkeypatch.setattr(deepchecks, "ENVIRONMENT", desk / "environment")
     return desk
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_deepchecks_whose_files_are_gone_is_wrong(suites, monkeypatch, left):
+    """given an environment of which uv says that it is as locked, when the package is not in it, or a folder is left
+    of it, then that is wrong, and what mends it mends it"""
+    monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", str(suites / ".tools/deepchecks"))
+    sync = [find_uv(), "sync", "--quiet", "--offline", "--project", "environment"]
+    subprocess.run(sync, check=True)
+    assert [found.outcome for found in machine.deepchecks()] == ["ok"]
+    (package,) = (suites / ".tools/deepchecks/lib").glob("python3*/site-packages/deepchecks")
+    shutil.rmtree(package)
+    if left:
+        package.mkdir()
+    (found,) = machine.deepchecks()
+    assert (found.outcome, found.mend) == ("wrong", "rm -r .tools/deepchecks")
+    assert found.found.startswith(".tools/deepchecks has lost the package")
+    subprocess.run(found.mend, shell=True, check=True)  # noqa: S602
+    subprocess.run(sync, check=True)
+    assert [found.outcome for found in machine.deepchecks()] == ["ok"]
 
 
 def test_deepchecks_is_installed_as_its_lock_lists_it(suites, monkeypatch):
@@ -164,6 +187,28 @@ def test_no_engine(desk):
     assert found.mend.startswith("https://")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "mend"),
+    [("foo", "unset SLIPWAY_ENGINE"), ("podman", "unset SLIPWAY_ENGINE"), ("buildah", "unset SLIPWAY_ENGINE"),
+     ("docker", "start"), ("", "start")],
+)  # fmt: skip
+def test_an_engine_that_was_chosen_and_is_none_is_not_docker_that_sleeps(desk, monkeypatch, chosen, mend):
+    """given docker, whose daemon does not run, when something else was chosen, then that is to be unset"""
+    program(desk, "docker", "#!/bin/sh\nexit 1\n")
+    program(desk, "buildah", "#!/bin/sh\nexit 0\n")
+    monkeypatch.setenv("SLIPWAY_ENGINE", chosen)
+    (found,) = machine.containers()
+    start = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
+    assert (found.outcome, found.mend) == ("advice", start if mend == "start" else mend)
+
+
+def test_an_engine_that_is_no_program_is_advice(desk):
+    program(desk, "docker", "\x7fELF of another machine")
+    (found,) = machine.containers()
+    assert (found.outcome, found.mend) == ("advice", "docker info")
+    assert "Exec format error" in found.found
+
+
 def test_an_engine_that_hangs_is_not_waited_for(desk, monkeypatch):
     program(desk, "podman", "#!/bin/sh\nexec /bin/sleep 60\n")
     monkeypatch.setattr(machine, "PATIENCE", 0.5)
@@ -200,6 +245,26 @@ def test_kubectl_points_to_a_cluster_that_answers(desk, monkeypatch, context, ve
     (said,) = machine.kubectl()
     fine = bool(context and version)
     assert (said.outcome, said.found, bool(said.mend)) == ("ok" if fine else "advice", found, not fine)
+
+
+@pytest.mark.parametrize("said", ["not JSON", "[]", '"v1.33.1"', "{}", '{"gitVersion": {"major": 1}}'])
+def test_an_answer_that_no_cluster_gives_is_advice(desk, said):
+    """given a proxy, or a page to log in at, in place of a cluster, then what it said is told"""
+    (desk / "deploy/kubernetes").mkdir(parents=True)
+    program(desk, "kubectl", f"#!/bin/sh\n[ $1 = config ] && echo kind || echo '{said}'\n")
+    (found,) = machine.kubectl()
+    assert (found.outcome, found.found) == ("advice", f"kind does not answer as a cluster does, but: {said}")
+    assert found.mend.startswith("kubectl config ")
+
+
+@pytest.mark.parametrize("script", ["exec /bin/sleep 60", "[ $1 = config ] && echo kind || exec /bin/sleep 60"])
+def test_a_kubectl_that_hangs_is_advice(desk, monkeypatch, script):
+    (desk / "deploy/kubernetes").mkdir(parents=True)
+    program(desk, "kubectl", f"#!/bin/sh\n{script}\n")
+    monkeypatch.setattr(asking, "PATIENCE", 1.0)
+    (found,) = machine.kubectl()
+    assert (found.outcome, found.found) == ("advice", "kubectl did not answer within 1 s")
+    assert found.mend.startswith("try again: kubectl ")
 
 
 def test_kubectl_matters_only_where_it_is_deployed_to(desk):

@@ -47,6 +47,46 @@ def test_git_is_here_and_this_is_a_repository(root, monkeypatch):
     assert found.mend.endswith(" install git")
 
 
+def test_a_configuration_that_git_cannot_read_is_no_missing_repository(root, monkeypatch):
+    """given a damaged configuration of the repository or of whoever is there, then git is heard, and once"""
+    config, whole = root / ".git/config", (root / ".git/config").read_text()
+    config.write_text(f"{whole}[broken\n")
+    line = whole.count("\n") + 1
+    (found,) = repository.git()
+    assert (found.outcome, found.found) == ("wrong", f"git refuses: fatal: bad config line {line} in file .git/config")
+    assert found.mend == f"${{EDITOR:-vi}} .git/config # line {line}"
+    for look in (repository.identity, repository.origin, repository.hooks):
+        assert not list(look())
+
+    config.write_text(whole)
+    assert [found.outcome for found in repository.git()] == ["ok"]
+    home = write(root.parent, "some home/.gitconfig", "[broken\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home))
+    (found,) = repository.git()
+    assert found.found == f"git refuses: fatal: bad config line 1 in file {home}"
+    monkeypatch.setenv("EDITOR", "rm")
+    subprocess.run(found.mend, shell=True, check=True)  # noqa: S602
+    assert not home.exists()
+
+
+def test_a_folder_of_somebody_else_is_mended_as_git_says(root, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own tests have it take us for another
+    (found,) = repository.git()
+    said = f"git refuses: fatal: detected dubious ownership in repository at '{root}'"
+    assert (found.outcome, found.found) == ("wrong", said)
+    assert found.mend == f"git config --global --add safe.directory {root}"
+    subprocess.run(found.mend, shell=True, check=True)  # noqa: S602
+    assert [found.outcome for found in repository.git()] == ["ok"]
+
+
+def test_a_worktree_whose_repository_is_gone_is_not_made_anew(root):
+    shutil.rmtree(root / ".git")
+    write(root, ".git", "gitdir: /nowhere\n")
+    (found,) = repository.git()
+    assert (found.outcome, found.found) == ("wrong", "git refuses: fatal: not a git repository: /nowhere")
+    assert found.mend.startswith("git status # ")
+
+
 def test_outside_of_a_repository_nothing_more_is_said_of_it(root):
     shutil.rmtree(root / ".git")
     for name, text in HONEST.items():
@@ -93,8 +133,31 @@ def test_an_origin_that_is_down_is_named_without_its_token(root):
     git(root, "remote", "add", "origin", f"http://{LOGIN}@127.0.0.1:1/a.git")
     (found,) = repository.origin()
     assert found.outcome == "wrong"
-    assert found.found.startswith("http://127.0.0.1:1/a.git cannot be read: fatal: unable to access")
+    assert found.found.startswith("http://127.0.0.1:1/a.git cannot be reached: fatal: unable to access")
     assert "secret" not in found.found
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://127.0.0.1:1/a.git", "Failed to connect to 127.0.0.1"),
+        ("git://127.0.0.1:1/a.git", "unable to connect to 127.0.0.1"),
+        ("http://nowhere.invalid/a.git", "Could not resolve host"),
+        ("git://nowhere.invalid/a.git", "unable to look up nowhere.invalid"),
+        ("ssh://git@nowhere.invalid/a.git", "ssh: Could not resolve hostname nowhere.invalid"),
+        ("ssh://git@127.0.0.1:1/a.git", "ssh: connect to host 127.0.0.1 port 1: Connection refused"),
+    ],
+)
+def test_without_a_network_the_url_may_well_be_right(root, monkeypatch, url, said):
+    """given a host that is not found, or not there, then the cause is told, and to try again, not another URL"""
+    if url.startswith("ssh") and shutil.which("ssh") is None:
+        pytest.skip("needs ssh")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    git(root, "remote", "add", "origin", url)
+    (found,) = repository.origin()
+    assert (found.outcome, found.mend.partition(" #")[0]) == ("wrong", "git ls-remote origin")
+    assert said in found.found
 
 
 def test_hooks_are_installed_with_what_settles_merges(root):

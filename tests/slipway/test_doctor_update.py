@@ -22,6 +22,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("template", "project"):
         (tmp_path / name).mkdir()
         git(tmp_path / name, "init", "-q")
+        write(tmp_path, f"{name}/dvc.yaml", "stages: {}\n")
+        git(tmp_path / name, "add", "-A")
         git(tmp_path / name, "commit", "-q", "--allow-empty", "-m", "first")
     monkeypatch.chdir(tmp_path / "project")
     return tmp_path
@@ -145,7 +147,31 @@ def test_a_copy_of_a_folder_has_no_version(desk):
     assert "no version is known" in finding.found
 
 
+@pytest.mark.parametrize("lost", ["not committed", "committed"])
+def test_answers_that_are_gone_come_back_out_of_git(desk, lost):
+    """given a project that has lost its answers, then what mends it brings them back"""
+    found(desk, "v1.0.0")
+    (desk / "project/.copier-answers.yml").unlink()
+    if lost == "committed":
+        git(desk / "project", "commit", "-q", "-a", "-m", "lost")
+        git(desk / "project", "commit", "-q", "--allow-empty", "-m", "later")
+    (finding,) = template()
+    said = "no .copier-answers.yml: nothing says which template this project is of"
+    assert (finding.outcome, finding.found) == ("advice", said)
+    subprocess.run(finding.mend, shell=True, check=True, capture_output=True)  # noqa: S602
+    assert "_commit: v1.0.0" in (desk / "project/.copier-answers.yml").read_text()
+
+
+def test_answers_that_never_were_come_from_copier(desk, monkeypatch):
+    """given a project whose history has no answers, or no git, then `make own`, which it has not, is not advised"""
+    (finding,) = template()
+    assert (finding.outcome, finding.mend[:26]) == ("advice", "uvx copier copy TEMPLATE .")
+    monkeypatch.setenv("PATH", "")
+    assert list(template()) == [finding]
+
+
 def test_where_nothing_was_rendered_it_says_so_and_ends_well(desk):
+    write(desk, "project/copier.yml", "")
     done = slipway(desk / "project", "doctor", "--update")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("ok      template  no .copier-answers.yml: this is the template itself")

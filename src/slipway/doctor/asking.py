@@ -10,24 +10,31 @@ from slipway.errors import UserError
 
 PATIENCE = 8.0  # seconds that a program has to answer
 GRACE = 2.0  # seconds that one which is ended has to tidy up
-UNATTENDED = {"GIT_TERMINAL_PROMPT": "0", "SSH_ASKPASS_REQUIRE": "never", "GH_PROMPT_DISABLED": "1"}
+# They ask nobody, and speak English, in which what they say is looked through.
+UNATTENDED = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "SSH_ASKPASS_REQUIRE": "never",
+    "GH_PROMPT_DISABLED": "1",
+    "LANGUAGE": "C",
+}
 
 _running: set["subprocess.Popen[str]"] = set()
 
 
 def ask(
-    *command: str, patience: float = PATIENCE, variables: Mapping[str, str] | None = None
+    *command: str, patience: float | None = None, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a program, whatever comes of it.
 
     Args:
         command: Its name and arguments.
-        patience: Seconds that it has to answer.
+        patience: Seconds that it has to answer; `PATIENCE` if None.
         variables: Those that it has besides ours.
 
     Raises:
         UserError: It is not here, or does not answer in time.
     """
+    patience = PATIENCE if patience is None else patience
     try:
         process = subprocess.Popen(  # noqa: S603
             command,

@@ -6,7 +6,7 @@ from threading import Thread
 from time import monotonic
 
 from slipway.doctor import asking, github, machine, repository, stores
-from slipway.doctor.finding import Finding, Look, from_error
+from slipway.doctor.finding import Finding, Look, Outcome, from_error
 
 CHECKS: Mapping[str, Look] = {
     "Python": machine.python,
@@ -25,6 +25,7 @@ CHECKS: Mapping[str, Look] = {
     "kubectl": machine.kubectl,
     "GitHub": github.settings,
 }
+OPTIONAL = {"containers", "kubectl", "GitHub"}  # of which nothing is wrong but advice, missing or slow
 LIMIT = 25.0  # seconds; what a check runs has its own, shorter limits
 
 
@@ -54,7 +55,8 @@ def diagnose(checks: Mapping[str, Look] = CHECKS, limit: float = LIMIT) -> list[
             waiting.remove(done.get(timeout=max(until - monotonic(), 0)))
     except Empty:
         for name in waiting:
-            found[name].append(Finding(name, "wrong", f"no answer within {limit:g} s", "try again: make doctor"))
+            outcome: Outcome = "advice" if name in OPTIONAL else "wrong"
+            found[name].append(Finding(name, outcome, f"no answer within {limit:g} s", "try again: make doctor"))
     finally:
         asking.end_all()
     return [finding for findings in found.values() for finding in findings]

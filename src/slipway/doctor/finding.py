@@ -34,18 +34,21 @@ class Finding:
 Look = Callable[[], Iterator[Finding]]
 
 
-def from_error(name: str, error: Exception) -> Finding:
-    """What stopped a check: something that the user can mend, or a mistake in the check itself."""
+def from_error(name: str, error: Exception, outcome: Outcome = "wrong") -> Finding:
+    """What stopped a check: something that the user can mend, of this outcome, or a mistake in the check itself."""
     if isinstance(error, UserError):
         found, _, mend = str(error).rpartition("; ")  # such messages end with what to do, nearly all of them
-        return Finding(name, "wrong", found, mend) if found else Finding(name, "wrong", mend, COMPARE)
+        return Finding(name, outcome, found, mend) if found else Finding(name, outcome, mend, COMPARE)
     return Finding(name, "wrong", f"the check itself broke: {type(error).__name__}: {short(error)}", BUG)
 
 
 def short(said: object) -> str:
-    """What a program or an exception said, in one line of bearable length."""
-    text = " ".join(str(said).split())
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    """What a program or an exception said, in one line of bearable length: its beginning, and its end with the cause.
+
+    It is without secrets: one that is cut in two could no longer be told.
+    """
+    text, half = without_secrets(" ".join(str(said).split())), (LONGEST - 5) // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 def without_secrets(text: str) -> str:

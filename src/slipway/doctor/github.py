@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from slipway.delivery.git import last_line
 from slipway.doctor.asking import ask
-from slipway.doctor.finding import Finding, from_error
+from slipway.doctor.finding import Finding, from_error, short
 from slipway.doctor.repository import origin_url
 from slipway.errors import UserError
 
@@ -24,6 +24,8 @@ RULESET = Path(".github/ruleset.json")
 ID, KEY = "APP_CLIENT_ID", "APP_PRIVATE_KEY"
 SET_APP = f"gh variable set {ID} --body CLIENT_ID && gh secret set {KEY} < app.private-key.pem"
 ADDRESS = re.compile(r"(?:\w+://)?(?:[^/@]*@)?([\w.-]+)(?::\d+)?[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?")
+
+ODD = (AttributeError, LookupError, TypeError)  # what looks at an answer of another form than GitHub's end with
 
 
 class Refused(Exception):  # noqa: N818 it is no error but an outcome
@@ -42,11 +44,17 @@ class Repository:
     name: str
     branch: str = ""
 
-    def get(self, path: str = "") -> Any:
+    def get(self, path: str = "", form: type[list[Any]] | type[dict[str, Any]] = dict) -> Any:
         """What GitHub's REST interface answers.
+
+        Args:
+            path: What is asked for, below the repository.
+            form: What the answer has to be.
 
         Raises:
             Refused: It is nothing.
+            TypeError: It is of another form.
+            UserError: gh does not answer in time, or with no JSON.
         """
         place = f"repos/{self.name}/{path}".rstrip("/")
         done = ask("gh", "api", "--hostname", self.host, "--method", "GET", place)
@@ -54,9 +62,12 @@ class Repository:
             status = re.search(r"\(HTTP (\d+)\)", done.stderr)
             raise Refused(int(status[1]) if status else 0, last_line(done).removeprefix("gh: "))
         try:
-            return json.loads(done.stdout)
-        except ValueError:
-            raise UserError(f"gh answered {place} with no JSON; gh auth status") from None
+            answer = json.loads(done.stdout)
+        except (ValueError, RecursionError):
+            raise UserError(f"gh answered {place} with no JSON but: {short(done.stdout)}; gh auth status") from None
+        if not isinstance(answer, form):
+            raise TypeError(f"{place} is {short(done.stdout)}")
+        return answer
 
 
 def settings() -> Iterator[Finding]:
@@ -74,6 +85,9 @@ def settings() -> Iterator[Finding]:
         mend = f"gh repo view {found[2]}" if refused.status == 404 else f"gh auth login --hostname {host}"
         yield Finding("GitHub", "advice", f"{found[2]} could not be asked: {refused}", mend)
         return
+    except (UserError, *ODD) as error:
+        yield _unclear("GitHub", error)
+        return
     repository = Repository(host, found[2], branch)
     looks = {"gate": gate, "Actions": actions, "environments": environments, "App": app}
     with ThreadPoolExecutor(len(looks)) as pool:
@@ -84,7 +98,7 @@ def settings() -> Iterator[Finding]:
 def gate(repository: Repository) -> Iterator[Finding]:
     """Whether nothing reaches the default branch unless its gate is green."""
     branch = quote(repository.branch, safe="")
-    rules = repository.get(f"rules/branches/{branch}?per_page=100")
+    rules = repository.get(f"rules/branches/{branch}?per_page=100", list)
     required = [rule.get("parameters", {}) for rule in rules if rule["type"] == "required_status_checks"]
     names = {check["context"] for rule in required for check in rule.get("required_status_checks", ())}
     if GATE not in names:  # branch protection of the older kind does as well
@@ -163,5 +177,15 @@ def _looked(name: str, look: Callable[[Repository], Iterator[Finding]], reposito
     except Refused as refused:
         mend = f"ask an administrator of {repository.name}, or: gh auth refresh --scopes repo"
         return [Finding(name, "advice", f"cannot be told: {refused}", mend)]
+    except (UserError, *ODD) as error:
+        return [_unclear(name, error)]
     except Exception as error:  # of which the other settings must not hear
         return [from_error(name, error)]
+
+
+def _unclear(name: str, error: Exception) -> Finding:
+    """What is said where gh hangs, or answers as GitHub does not."""
+    if isinstance(error, UserError):
+        return from_error(name, error, "advice")
+    found = f"gh's answer about {name} is not as expected: {type(error).__name__}: {short(error)}"
+    return Finding(name, "advice", found, "gh auth status")

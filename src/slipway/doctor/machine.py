@@ -12,12 +12,14 @@ from pathlib import Path
 
 from slipway.delivery.git import last_line
 from slipway.doctor.asking import PATIENCE, ask
-from slipway.doctor.finding import Finding
+from slipway.doctor.finding import Finding, from_error, short
 from slipway.errors import UserError
 from slipway.tools import find_uv
 
 ROOM = 3 * 2**30  # bytes that environments, data and results may still take
 CHECKING = ("sync", "--check", "--frozen", "--quiet", "--offline", "--no-python-downloads")
+# Finds a module without importing it; what is left of one, a folder without `__init__.py`, has no origin.
+LOOKING = "import sys, importlib.util as u; sys.exit(not getattr(u.find_spec(sys.argv[1]), 'origin', None))"
 MANIFESTS = Path("deploy/kubernetes")
 
 
@@ -63,7 +65,12 @@ def deepchecks() -> Iterator[Finding]:
     if INSTALLED.exists():
         checking = (*CHECKING, "--project", str(ENVIRONMENT))
         if ask(program, *checking, variables={"UV_PROJECT_ENVIRONMENT": place}).returncode == 0:
-            yield Finding("deepchecks", "ok", f"as its lock lists it, in {INSTALLED}")
+            # uv goes by what is noted of packages, not by what is there.
+            if ask(f"{place}/bin/python", "-I", "-c", LOOKING, "deepchecks").returncode == 0:
+                yield Finding("deepchecks", "ok", f"as its lock lists it, in {INSTALLED}")
+            else:
+                found = f"{INSTALLED} has lost the package; `make repro` installs it anew where there is nothing"
+                yield Finding("deepchecks", "wrong", found, f"rm -r {INSTALLED}")
             return
         stands = "not as its lock lists it"
     # Not any environment's Python but the one that uv would make a new environment with.
@@ -92,12 +99,15 @@ def containers() -> Iterator[Finding]:
     """Whether something answers that builds and runs images."""
     from slipway.delivery.image.engine import ENGINES, INSTALL, find_engine
 
+    chosen = os.environ.get("SLIPWAY_ENGINE") or None
     try:
-        engine = find_engine(os.environ.get("SLIPWAY_ENGINE"), runs=True, patience=PATIENCE)
-    except UserError as error:
-        here = [name for name in ENGINES if shutil.which(name)]
+        engine = find_engine(chosen, runs=True, patience=PATIENCE)
+    except (UserError, OSError) as error:  # the latter of a program that cannot be run
+        here = [name for name in ENGINES if shutil.which(name) and chosen in {None, name}]
         mend = f"{here[0]} info" if here else "https://docs.docker.com/engine/install"
-        if "docker" in here:
+        if chosen and (not here or chosen == "buildah"):  # which runs none
+            mend = "unset SLIPWAY_ENGINE"
+        elif "docker" in here and isinstance(error, UserError):
             start = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
             mend = "unset DOCKER_HOST" if "DOCKER_HOST" in os.environ else start
         yield Finding("containers", "advice", f"{str(error).removesuffix(f'; {INSTALL}')}", mend)
@@ -112,16 +122,29 @@ def kubectl() -> Iterator[Finding]:
     if shutil.which("kubectl") is None:
         yield Finding("kubectl", "advice", f"missing; {MANIFESTS} is for it", "https://kubernetes.io/docs/tasks/tools")
         return
+    try:
+        yield _cluster()
+    except UserError as error:  # it hangs, or does not run
+        yield from_error("kubectl", error, "advice")
+
+
+def _cluster() -> Finding:
+    """What answers where kubectl points to."""
     choose = "kubectl config get-contexts ; kubectl config use-context NAME"
     done = ask("kubectl", "config", "current-context")
     if done.returncode:
-        yield Finding("kubectl", "advice", f"points to no cluster: {last_line(done)}", choose)
-        return
-    context, done = done.stdout.strip(), ask("kubectl", "get", "--raw", "/version", "--request-timeout", "5s")
+        return Finding("kubectl", "advice", f"points to no cluster: {last_line(done)}", choose)
+    context, done = short(done.stdout), ask("kubectl", "get", "--raw", "/version", "--request-timeout", "5s")
     if done.returncode:
-        yield Finding("kubectl", "advice", f"{context} does not answer: {last_line(done)}", choose)
-    else:
-        yield Finding("kubectl", "ok", f"{context} answers, with {json.loads(done.stdout)['gitVersion']}")
+        return Finding("kubectl", "advice", f"{context} does not answer: {last_line(done)}", choose)
+    try:
+        version = json.loads(done.stdout)["gitVersion"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        version = None
+    if isinstance(version, str):
+        return Finding("kubectl", "ok", f"{context} answers, with {version}")
+    said = short(done.stdout) or "nothing"
+    return Finding("kubectl", "advice", f"{context} does not answer as a cluster does, but: {said}", choose)
 
 
 def _wanted(project: Path) -> str:

@@ -1,6 +1,8 @@
 """What git has to know, and what it proves."""
 
 import os
+import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -10,16 +12,26 @@ from slipway import layout
 from slipway.answers import is_empty, promised
 from slipway.delivery.git import last_line
 from slipway.doctor.asking import ask
-from slipway.doctor.finding import Finding, without_secrets
+from slipway.doctor.finding import Finding, short, without_secrets
 
 NAMING = 'git config --global user.name "Your Name" && git config --global user.email you@example.org'
 DRIVERS = ("merge.remade.driver", "merge.dvc.driver")  # that .gitattributes names
+NOWHERE = "not a git repository (or any"  # parent; where a file points to one that is gone, git says less
+OWNED = re.compile(r"^\s*(git config --global --add safe\.directory .+?)\s*$", re.MULTILINE)
+UNREADABLE = re.compile(r"bad config line (\d+) in file (.+?)\s*$", re.MULTILINE)
+UNREACHED = re.compile(  # as curl, ssh and git's own protocol say it
+    r"could(?: not|n't) resolve|unable to look up|failed to connect|unable to connect|connect to host|"
+    r"connection (?:refused|timed out)|(?:network|host) is unreachable|no route to host",
+    re.IGNORECASE,
+)
 
 
 def git() -> Iterator[Finding]:
     """Whether git is here, and this is a repository."""
     if shutil.which("git") is None:
         yield Finding("git", "wrong", "missing", _install("git"))
+    elif refusal := refused("git"):
+        yield refusal
     elif not _in_repository():
         yield Finding("git", "wrong", f"{Path.cwd()} is in no repository", "git init")
     else:
@@ -50,8 +62,12 @@ def origin() -> Iterator[Finding]:
         yield Finding("origin", "advice", "no remote has this name", "git remote add origin URL")
         return
     done, url = ask("git", "ls-remote", "--quiet", "origin", "HEAD"), without_secrets(url)
+    unreached = [line for line in done.stderr.splitlines() if UNREACHED.search(line)]
     if done.returncode == 0:
         yield Finding("origin", "ok", f"{url} answers")
+    elif unreached:
+        found = f"{url} cannot be reached: {short(' '.join(unreached))}"
+        yield Finding("origin", "wrong", found, "git ls-remote origin # again, once the network is there")
     else:
         found = f"{url} cannot be read: {without_secrets(last_line(done))}"
         yield Finding("origin", "wrong", found, "git remote set-url origin URL")
@@ -94,6 +110,21 @@ def lock() -> Iterator[Finding]:
 def origin_url() -> str:
     """Where origin is; empty if nothing has this name, or there is no repository."""
     return ask("git", "remote", "get-url", "origin").stdout.strip() if _in_repository() else ""
+
+
+def refused(name: str) -> Finding | None:
+    """Why git does nothing in this repository, as a finding of this name; None if it does, or if there is none."""
+    if shutil.which("git") is None:
+        return None
+    done = ask("git", "rev-parse", "--git-dir")
+    if done.returncode == 0 or NOWHERE in done.stderr:
+        return None
+    mend = "git status # says it again, until that is mended"
+    if owned := OWNED.search(done.stderr):
+        mend = owned[1]
+    elif unreadable := UNREADABLE.search(done.stderr):
+        mend = f"${{EDITOR:-vi}} {shlex.quote(unreadable[2])} # line {unreadable[1]}"
+    return Finding(name, "wrong", f"git refuses: {last_line(done)}", mend)
 
 
 def _in_repository() -> bool:

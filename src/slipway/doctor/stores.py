@@ -20,6 +20,7 @@ from uuid import uuid4
 from slipway.delivery.git import last_line
 from slipway.doctor.asking import ask
 from slipway.doctor.finding import Finding, Outcome, from_error, short, without_secrets
+from slipway.doctor.repository import refused
 from slipway.errors import UserError
 
 IMPORTING = 15.0  # seconds, with what is asked
@@ -35,6 +36,8 @@ def dvc() -> Iterator[Finding]:
     """Whether DVC's remote takes an object, gives it back and lets it go."""
     if not Path(".dvc").is_dir():
         yield Finding("DVC remote", "wrong", "DVC is not set up here", "uv run dvc init")
+    elif refusal := refused("DVC remote"):  # DVC would take it for no repository
+        yield refusal
     else:
         yield _asked("DVC remote")
 
@@ -150,7 +153,7 @@ def _try_mlflow() -> Said:
 
 
 def _reason(error: Exception) -> str:
-    return without_secrets(short(error) or type(error).__name__)
+    return short(error) or type(error).__name__
 
 
 if __name__ == "__main__":

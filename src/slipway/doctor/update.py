@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ UPDATE = "uvx copier update"
 COMMIT = 'git add --all && git commit --message "Before the update of the template" && '
 CHANGES = ("git", "--no-optional-locks", "status", "--porcelain")
 NAME = "template"
+QUESTIONS = Path("copier.yml")  # which the template has, and no project made of it
 
 
 def template() -> Iterator[Finding]:
@@ -29,6 +31,9 @@ def template() -> Iterator[Finding]:
     Raises:
         UserError: The answers are damaged.
     """
+    if not ANSWERS.exists() and not QUESTIONS.exists():
+        yield Finding(NAME, "advice", f"no {ANSWERS}: nothing says which template this project is of", _regained())
+        return
     if not ANSWERS.exists():
         found = (
             f"no {ANSWERS}: this is the template itself, or GitHub's copy of it, of which `make own` makes a project"
@@ -50,6 +55,15 @@ def template() -> Iterator[Finding]:
         yield Finding(NAME, "advice", f"{shown} could not be asked: {said}", "make doctor ARGS=--update")
         return
     yield _compared(shown, commit, dict(line.split("\t")[::-1] for line in done.stdout.splitlines()))
+
+
+def _regained() -> str:
+    """How answers that are gone come back: out of git, or else from copier."""
+    with suppress(UserError):  # no git
+        commit = ask("git", "log", "-1", "--format=%h", "--diff-filter=AM", "--", str(ANSWERS)).stdout.strip()
+        if commit:
+            return f"git checkout {commit} -- {ANSWERS}"
+    return "uvx copier copy TEMPLATE . # on a new branch: it asks before it replaces a file of yours"
 
 
 def address(source: str) -> str:
