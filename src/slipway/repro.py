@@ -177,7 +177,7 @@ class _Heard(logging.Filter):
             process.wait()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is shown: not how an interrupt ends, nor that a result made next is in no remote."""
+        """Whether a record is shown: not how an interrupt ends, nor what DVC advises that is not so here."""
         said = record.getMessage()
         if not self.interrupted and said.endswith(
             f"exited with -{signal.SIGINT.value}"
@@ -195,6 +195,8 @@ class _Heard(logging.Filter):
             self._ahead = [installing] if installing else []
         if said.startswith("Running stage 'check-data'") and self._ahead:  # a first run: nothing is compiled yet
             self._ahead = [*self._ahead, compile_ahead()]
+        if said.strip().startswith(("To track the changes with git", "To enable auto staging")):
+            return False  # the reports, of which this does not know, belong to the commit as well
         return self._raw or not said.startswith(("Some of the cache files do not exist", "Unable to pull data for"))
 
 

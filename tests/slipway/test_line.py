@@ -87,6 +87,7 @@ def test_a_clone_of_the_results_makes_the_same_bytes_again(demo, tmp_path):
     again = repro_in(tmp_path / "clone")
     assert "Running stage 'train'" in again.stdout
     assert again.stderr == ""  # not that results are in no remote: they are made
+    assert "git add dvc.lock" not in again.stdout  # the reports belong to the commit as well
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path / "clone", capture_output=True, check=True)
     assert changed.stdout == b""
 

@@ -62,6 +62,9 @@ def test_a_worse_model_fails_against_the_default_branch(project):
     assert found["base"]["revision"] == "main"
     failed = {gate["name"] for gate in found["gates"] if gate["status"] == "fail"}
     assert "not_worse.log_loss" in failed
+    told = " ".join(done.stdout.split())
+    assert "(gates.not_worse.margins.log_loss)" in told
+    assert "fail: review.html shows all of it" in told
     assert not failed & {"lock", "parity", "size", "drift"}
 
 

@@ -20,6 +20,7 @@ UNDECIDED = (
     "undecided: these rows cannot tell. More of them held out, or a wider margin, can; a waiver or gates.on_undecided, "
     "both in params.yaml, lets it through"
 )
+FAILED = f"fail: {PAGE} shows all of it; `gates` in params.yaml says what is allowed, and can waive a gate until a day"
 SCHEMA = Path("docs/verdict.schema.json")
 STYLES = {"pass": "green", "fail": "bold red", "undecided": "yellow", "not applicable": "dim", "waived": "yellow"}
 
@@ -57,6 +58,8 @@ def _print(console: Console, verdict: Verdict) -> None:
     for gate in sorted(verdict.gates, key=lambda gate: not gate.blocks):  # what stands against it first
         status = "waived" if gate.waiver and gate.status != "pass" else gate.status
         reason = gate.reason
+        if gate.blocks and gate.parameter and gate.parameter not in reason:
+            reason += f" ({gate.parameter})"
         if gate.waiver:
             reason += f"; waived until {gate.waiver.until}: {gate.waiver.reason}"
         table.add_row(printable(gate.name), status, printable(reason), style=STYLES[status])
@@ -70,6 +73,8 @@ def _print(console: Console, verdict: Verdict) -> None:
     )
     if verdict.verdict == "undecided":
         console.print(UNDECIDED, style=STYLES["undecided"])
+    if verdict.verdict == "fail":
+        console.print(FAILED, style=STYLES["undecided"])
     console.print(f"verdict: {verdict.verdict}: {printable(verdict.reason)}", style=STYLES[verdict.verdict])
 
 
