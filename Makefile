@@ -169,9 +169,11 @@ clean: ## Remove caches and test reports; data, models, runs and environments st
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ready: $(if $(filter .tools/%,$(uv)),$(own_uv))
-	@git rev-parse --git-dir >/dev/null 2>&1 || { \
-		if command -v git >/dev/null; then echo 'error: this folder is not a git repository; run: git init' >&2; \
-		else echo 'error: git is missing; install it' >&2; fi; exit 2; }
+	@said=$$(LC_ALL=C git rev-parse --git-dir 2>&1 >/dev/null) || { \
+		case "$$said" in \
+			*'not a git repository'*) said='this folder is not a git repository; run: git init';; \
+			*) command -v git >/dev/null || said='git is missing; install it';; \
+		esac; echo "error: $$said" >&2; exit 2; }
 
 # The marker is written last, so an interrupted installation is done over. A pip that can install for another Python
 # saves installing one.

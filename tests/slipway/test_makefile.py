@@ -161,3 +161,9 @@ def test_a_folder_that_is_no_repository_is_one_line(machine: Path) -> None:
 
     said = first_error(make(machine, "setup", GIT_CEILING_DIRECTORIES=str(machine)))
     assert said == "error: this folder is not a git repository; run: git init"
+
+
+def test_a_git_that_refuses_is_heard(machine: Path) -> None:
+    with (machine / "project/.git/config").open("a") as file:
+        file.write("[broken\n")
+    assert "bad config line" in first_error(make(machine, "setup"))
