@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from helpers import copy_project, slipway, write
+from helpers import copy_project, git, slipway, write
 
 RELEASE = {"release", "promote", "rollback", "lineage"}
 # What a project lacks that deploys to Kubernetes alone, and what besides one that does not deploy.
@@ -103,3 +103,17 @@ def test_a_stream_that_is_closed_changes_no_outcome(tmp_path: Path, closed: str)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert bool(done.stdout) == (closed == "2")
+
+
+def test_a_branch_that_removes_data_and_proof_is_stopped_by_the_review(tmp_path: Path) -> None:
+    root = copy_project(tmp_path / "project")
+    git(root, "rm", "-rq", "data.dvc", "dvc.lock", "src/model/schema.yaml")
+    git(root, "commit", "-qm", "emptied")
+
+    proved, judged = slipway(root, "lock"), slipway(root, "review", "--base", "HEAD~1")
+
+    assert (proved.returncode, proved.stdout) == (0, "there is no data yet, and nothing to prove\n")
+    assert (judged.returncode, judged.stdout) == (2, "")  # undecided, which blocks
+    assert "this project has no data yet" in judged.stderr
+    git(root, "rm", "-q", "dvc.yaml")
+    assert "holds no dvc.yaml" in slipway(root, "lock").stderr

@@ -186,7 +186,9 @@ def version_data(
         print_json(asdict(done))
         return
     seen = f" ({done.in_git} is in git: commit it with data.dvc)" if done.in_git else ""
-    typer.echo(f"{done.files:,} file{'s' if done.files != 1 else ''}, {done.size:,} bytes, pushed to {done.remote}{seen}")
+    typer.echo(
+        f"{done.files:,} file{'s' if done.files != 1 else ''}, {done.size:,} bytes, pushed to {done.remote}{seen}"
+    )
 
 
 @app.command("lock")

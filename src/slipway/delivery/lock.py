@@ -67,9 +67,11 @@ def _check(root: Path) -> list[Problem]:
         UserError: It cannot be told from git alone: a file is unreadable or not in git, a stage is a template, or it
             depends on something whose hash is not in git.
     """
-    if is_empty(root):
-        return []
     tree = GitTree(root)
+    if not (root / PIPELINE).exists():
+        raise UserError(f"{root.resolve()}: holds no {PIPELINE}; run from the folder of a project")
+    if is_empty(root):  # a review stops a branch that has emptied it
+        return []
     stages = _stages(tree, PIPELINE)
     if not (root / LOCK).exists():
         return [Problem("", "entry", LOCK, None, ABSENT, "missing: the pipeline has not been run")]
