@@ -116,4 +116,4 @@ def test_a_branch_that_removes_data_and_proof_is_stopped_by_the_review(tmp_path:
     assert (judged.returncode, judged.stdout) == (2, "")  # undecided, which blocks
     assert "this project has no data yet" in judged.stderr
     git(root, "rm", "-q", "dvc.yaml")
-    assert "holds no dvc.yaml" in slipway(root, "lock").stderr
+    assert "dvc.yaml: no such file" in slipway(root, "lock").stderr

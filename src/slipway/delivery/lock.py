@@ -69,7 +69,7 @@ def _check(root: Path) -> list[Problem]:
     """
     tree = GitTree(root)
     if not (root / PIPELINE).exists():
-        raise UserError(f"{root.resolve()}: holds no {PIPELINE}; run from the folder of a project")
+        raise UserError(f"{PIPELINE}: no such file; run from the folder of a project")
     if is_empty(root):  # a review stops a branch that has emptied it
         return []
     stages = _stages(tree, PIPELINE)
