@@ -76,6 +76,11 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
     chosen = pl.Series(sample_rows(found.present)).implode()
     frame = rows.filter(pl.int_range(pl.len()).is_in(chosen)).collect(engine="streaming")
     scores = single_scores(schema, frame[sample_rows(frame.height, LEAK_ROWS)])
+    warned += [
+        f"{name!r} {finding.doubt}; if it stands for no value, empty those cells or remove those rows, and adopt again"
+        for name, finding in findings.items()
+        if finding.doubt
+    ]
     for name, what in leaking(schema, scores).items():
         if name in wishes.keep:
             warned.append(f"{name!r} {what}; kept as asked")
