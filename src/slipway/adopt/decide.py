@@ -40,7 +40,10 @@ HOLDOUT_ROWS = 50  # that the data gate asks for, unless the table is small
 
 @dataclass(frozen=True)
 class Adoption:
-    """What was decided about a table, and what its owner should know. `undo` is a command."""
+    """What was decided about a table, and what its owner should know. `undo` is a command.
+
+    `removed` are the reports that the last commit has and the folder has no more.
+    """
 
     origin: str
     files: tuple[Path, ...]
@@ -52,6 +55,7 @@ class Adoption:
     warnings: tuple[str, ...]
     written: tuple[str, ...] = ()
     undo: str = ""
+    removed: tuple[str, ...] = ()
 
 
 def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoption:

@@ -37,6 +37,7 @@ def document(adoption: Adoption) -> dict[str, Any]:
         "decisions": decisions(adoption),
         "warnings": adoption.warnings,
         "written": adoption.written,
+        "removed": adoption.removed,
         "undo": adoption.undo,
     }
 
@@ -119,3 +120,5 @@ def outcome(adoption: Adoption) -> list[str]:
     git = f", and for git to carry {len(objects)} objects of the remote" if objects else ""
     lines = [f"Written: {', '.join(files)}{git}", "Look them over, then run: make repro"]
     return [*lines, f"To go back to the last commit: {adoption.undo}"] if adoption.undo else lines
+    if adoption.removed:
+        lines.insert(1, f"Removed, to be made anew by a run: {', '.join(adoption.removed)}")

@@ -150,7 +150,7 @@ def adopt(
         bool,
         json_option(
             "{origin, rows, schema: as src/model/schema.yaml, left_out: {column: reason}, decisions: [text], warnings: "
-            "[text], written: [path], undo: command}"
+            "[text], written: [path], removed: [path], undo: command}"
         ),
     ] = False,
 ) -> None:
