@@ -19,6 +19,10 @@ HEAD = """\
 
 # How the files below data/ are read; all of them have equal columns.
 """
+SENSITIVE = """
+# Columns whose groups are always evaluated on their own; limits of the gaps between them go to `gates.fairness` of
+# params.yaml.
+"""
 COLUMNS = """
 # The type of every column and what it may hold: a value outside stops the pipeline with its row number. Ranges leave a
 # margin around what was seen; a category without `categories` may take any value. `use: false` keeps a column from the
@@ -45,14 +49,16 @@ def schema_text(adoption: Adoption) -> str:
     text += "\n# What is predicted" + ("; the last class is the positive one" if schema.target.positive else "") + ".\n"
     text += _dump({"target": target})
     for role, why in (
-        ("id", "names a row; its hash decides the side of the split that a row is on"),
+        ("id", "names a row; in a split by hash, it decides the side that a row is on"),
         ("time", "orders the rows"),
         ("group", "holds together rows that must not be on both sides of the split"),
     ):
         if name := getattr(schema, role):
             text += f"\n# This column {why}.\n{_dump({role: name})}"
     if schema.sensitive:
-        text += f"\n# Always evaluated on their own.\n{_dump({'sensitive': _flow(schema.sensitive)})}"
+        text += f"{SENSITIVE}{_dump({'sensitive': _flow(schema.sensitive)})}"
+    else:
+        text += f"{SENSITIVE}# sensitive: [column]\n"
     text += COLUMNS
     for name, column in schema.columns.items():
         missing = 1 - findings[name].present / rows
