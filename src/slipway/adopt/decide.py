@@ -28,9 +28,10 @@ from slipway.adopt.texts import Table, with_missing
 from slipway.adopt.trial import LEAK_ROWS, leaking, run_trial, sample_rows, single_scores
 from slipway.errors import UserError
 from slipway.files import console
-from slipway.params import Params
+from slipway.params import Params, Split
 from slipway.schema import Schema
 from slipway.settings import describe
+from slipway.split import is_holdout
 from slipway.stages.train import RARE
 from slipway.tables import readable, scan_raw, typed
 
@@ -54,8 +55,8 @@ class Adoption:
     proposal: Proposal
     warnings: tuple[str, ...]
     written: tuple[str, ...] = ()
-    undo: str = ""
     removed: tuple[str, ...] = ()
+    undo: str = ""
 
 
 def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoption:
@@ -75,16 +76,16 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
     contract = {"source": table.source, "missing": table.missing} | roles
     schema = _contract(contract, findings)
     warned = _warnings(table, schema, found, wishes)
-    rows = table.raw.select(typed(name, table.types[name], schema).alias(name) for name in schema.columns)
-    rows = rows.drop_nulls(target.column)
-    chosen = pl.Series(sample_rows(found.present)).implode()
-    frame = rows.filter(pl.int_range(pl.len()).is_in(chosen)).collect(engine="streaming")
-    scores = single_scores(schema, frame[sample_rows(frame.height, LEAK_ROWS)])
     warned += [
         f"{name!r} {finding.doubt}; if it stands for no value, empty those cells or remove those rows, and adopt again"
         for name, finding in findings.items()
         if finding.doubt
     ]
+    rows = table.raw.select(typed(name, table.types[name], schema).alias(name) for name in schema.columns)
+    rows = rows.drop_nulls(target.column)
+    chosen = pl.Series(sample_rows(found.present)).implode()
+    frame = rows.filter(pl.int_range(pl.len()).is_in(chosen)).collect(engine="streaming")
+    scores = single_scores(schema, frame[sample_rows(frame.height, LEAK_ROWS)])
     for name, what in leaking(schema, scores).items():
         if name in wishes.keep:
             warned.append(f"{name!r} {what}; kept as asked")
@@ -109,6 +110,7 @@ def _propose(
     trial = run_trial(schema, frame, params)
     metrics, warned = propose_gates(schema.target.task, trial, len(schema.target.classes), held)
     worst = propose_slice_gate(schema, frame, trial, params, held)
+    fairness, unfair = propose_fairness(schema, frame, trial, params, _held_out(schema, rows, split))
     if held < 2 * HOLDOUT_ROWS:
         warned.append(f"only {held} rows are held out, so intervals will be wide and gates coarse")
     proposal = Proposal(
@@ -117,13 +119,20 @@ def _propose(
         metrics=metrics,
         worst_slice=worst,
         margins=propose_margins(schema.target.task, trial),
-        fairness=propose_fairness(schema, frame, trial, params, held),
+        fairness=fairness,
+        no_fairness=tuple(unfair),
         calibration=propose_calibration(schema, trial, held),
         min_gain=propose_gain(schema.target.task, trial),
         min_class_auc=propose_class_auc(schema.target.task, trial, len(schema.target.classes), held),
         min_holdout_rows=max(1, min(HOLDOUT_ROWS, held // 2)),
     )
     return proposal, warned
+
+
+def _held_out(schema: Schema, rows: pl.LazyFrame, split: Split) -> pl.DataFrame:
+    """The target and the sensitive columns of the rows that are held out."""
+    names = list(dict.fromkeys([schema.target.column, *schema.sensitive]))
+    return rows.filter(is_holdout(schema, split)).select(names).collect(engine="streaming")
 
 
 def _read(path: Path, wishes: Wishes, scratch: Path) -> tuple[Table, list[Path], dict[str, str], Wishes]:

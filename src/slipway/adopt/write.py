@@ -10,7 +10,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from slipway import layout
 from slipway.adopt.decide import Adoption
-from slipway.adopt.propose import Proposal
+from slipway.adopt.propose import FOUND, Proposal
 from slipway.fairness import RATES
 
 HEAD = """\
@@ -98,6 +98,8 @@ def params_text(now: str, proposal: Proposal) -> str:
     fairness = content["gates"]["fairness"]
     for name in (*RATES, "error"):
         fairness[name] = None
+        if FOUND in str(fairness.ca.items.get(name)):
+            fairness.ca.items.pop(name)  # the reason of an earlier adoption's limit
     for limits, where in ((proposal.margins, margins), (proposal.fairness, fairness)):
         for name, limit in limits.items():
             where[name] = limit.value
