@@ -47,6 +47,16 @@ def check_settings(params: Params, schema: Schema) -> None:
         raise UserError(f"{layout.PARAMS}: {'; '.join(faults)}")
 
 
+def without_limits(params: Params, schema: Schema) -> str | None:
+    """That sensitive columns have no limit for a review to judge their groups by; None if it is not so."""
+    limits = params.gates.fairness.model_dump(exclude={"min_rows"}, exclude_none=True)
+    if limits or not schema.sensitive:
+        return None
+    names = " and ".join(map(repr, schema.sensitive))
+    are = "is" if len(schema.sensitive) == 1 else "are"
+    return f"{names} {are} sensitive, but gates.fairness in {layout.PARAMS} has no limit"
+
+
 def check_waivers(params: Params, schema: Schema, today: date) -> None:
     """Hold the waivers against the gates that there can be, and the calendar.
 

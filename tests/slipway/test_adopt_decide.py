@@ -1,6 +1,7 @@
 """What `adopt` decides about whole tables, and that the contract accepts the table that it was inferred from."""
 
 import json
+import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -389,3 +390,88 @@ def test_the_calibration_of_few_rows_is_no_fault_of_a_model_that_is_right():
     assert limit < 0.5
     few = Trial({}, {}, 2, np.arange(600), truth, Prediction(said + 1.5, None))
     assert propose_calibration(schema, few, held).value > 0.9  # what is wrong in cross-validation is what there is
+
+
+def people(*shares: float, rows: int = 3000, rate: float = 0.5, **columns: Any) -> pl.DataFrame:
+    """Rows of the groups "a", "b", ... of these shares, all alike, with as many of class "yes" as the rate says."""
+    x, kinds = RNG.normal(size=rows), list("abc"[: len(shares)])
+    yes = x + RNG.logistic(size=rows) > np.log(1 / rate - 1)
+    return pl.DataFrame({"x": x, "kind": RNG.choice(kinds, rows, p=shares), "y": np.where(yes, "yes", "no")} | columns)
+
+
+def test_a_group_that_the_review_leaves_out_does_not_widen_the_limits_of_fairness(tmp_path):
+    limits = adopted(tmp_path, people(0.5, 0.49, 0.01), sensitive=("kind",)).proposal.fairness
+    assert set(limits) == {"selection_rate", "true_positive_rate", "false_positive_rate", "error"}
+    assert max(limit.value for limit in limits.values()) < 0.3
+    one = adopted(tmp_path, people(0.99, 0.01), sensitive=("kind",)).proposal
+    assert not one.fairness
+    assert one.no_fairness == (
+        "none for fairness of 'kind'; 'kind' has fewer than two groups of 20 rows or more in the holdout",
+    )
+
+
+def test_a_rate_of_a_class_with_few_rows_in_a_group_has_no_limit(tmp_path):
+    proposal = adopted(tmp_path, people(0.5, 0.45, 0.05, rate=0.1), sensitive=("kind",)).proposal
+    assert set(proposal.fairness) == {"selection_rate", "false_positive_rate", "error"}
+    assert len(proposal.no_fairness) == 1
+    assert re.fullmatch(
+        r"none for fairness.true_positive_rate; 0.\d+ in cross-validation \(kind\), and the holdout has 1?\d rows of "
+        r"class 'yes' in group 'c': the limit would be 0.\d\d, which hardly any model would miss",
+        proposal.no_fairness[0],
+    )
+
+
+def test_a_group_without_rows_of_a_class_does_not_widen_the_limit_of_its_rate(tmp_path):
+    frame = people(0.5, 0.45, 0.05).with_row_index("my_id")
+    adoption = adopted(tmp_path, frame, sensitive=("kind",))
+    held = pl.col("my_id").is_in(_held(adoption, tmp_path)["my_id"].implode())
+    frame = frame.with_columns(y=pl.when(held & (pl.col("kind") == "c")).then(pl.lit("no")).otherwise(pl.col("y")))
+    proposal = adopted(tmp_path, frame, sensitive=("kind",)).proposal
+    assert proposal.fairness["true_positive_rate"].value < 0.3
+    assert not any("true_positive_rate" in why for why in proposal.no_fairness)
+
+
+def _held(adoption: Adoption, folder: Path) -> pl.DataFrame:
+    prepared(adoption, folder)
+    return pl.read_parquet(folder / "holdout.parquet")
+
+
+def test_a_limit_of_fairness_that_no_model_would_miss_is_not_set(tmp_path):
+    frame = people(0.5, 0.5, rows=600)
+    apart = pl.when(pl.col("kind") == "a").then(pl.col("x") + 3).otherwise(pl.col("x") - 3)
+    yes = apart + pl.Series(RNG.logistic(size=600)) > 0
+    frame = frame.with_columns(x=apart, y=pl.when(yes).then(pl.lit("yes")).otherwise(pl.lit("no")))
+    proposal = adopted(tmp_path, frame, sensitive=("kind",)).proposal
+    assert "selection_rate" not in proposal.fairness
+    assert "error" in proposal.fairness
+    (told,) = [why for why in proposal.no_fairness if why.startswith("none for fairness.selection_rate; ")]
+    assert told.endswith(", which hardly any model would miss")
+
+
+def test_a_placeholder_among_numbers_is_warned_of_and_stays_within_the_range(tmp_path):
+    frame = plain(age=[999 if n % 30 == 0 else 18 + n % 78 for n in range(ROWS)])
+    adoption = adopted(tmp_path, frame)
+    assert adoption.schema.columns["age"].max == 999
+    assert (
+        "'age' holds 999 in 10 rows, far from every other value (the nearest is 95); if it stands for no value, "
+        "empty those cells or remove those rows, and adopt again"
+    ) in adoption.warnings
+    assert "999 in 10 rows" in adoption.findings["age"].remark
+    assert sum(prepared(adoption, tmp_path)["rows"].values()) == ROWS
+
+    y = [-999.0 if n % 50 == 0 else n % 37 / 2 for n in range(ROWS)]
+    target = adopted(tmp_path, plain(y=y))
+    assert target.schema.columns["y"].min == -999
+    assert any(warning.startswith("'y' holds -999 in 6 rows") for warning in target.warnings)
+
+
+def test_the_comments_of_the_contract_say_how_to_name_a_sensitive_column_and_what_the_id_is_for(tmp_path):
+    frame = plain(at=[date(2020, 1, 1) + timedelta(days=n) for n in range(ROWS)], my_id=range(ROWS))
+    text = schema_text(adopted(tmp_path, frame.with_columns(kind=pl.Series(["a", "b"] * (ROWS // 2))), time="at"))
+    assert "# This column names a row; in a split by hash, it decides the side that a row is on.\nid: my_id" in text
+    assert text.count("\n# sensitive: [column]\n") == 1
+    (tmp_path / "schema.yaml").write_text(text.replace("# sensitive: [column]", "sensitive: [kind]"))
+    assert load_schema(tmp_path / "schema.yaml").sensitive == ("kind",)
+    named = schema_text(adopted(tmp_path, plain(kind=["a", "b"] * (ROWS // 2)), sensitive=("kind",)))
+    assert "`gates.fairness` of\n# params.yaml.\nsensitive: [kind]\n" in named
+    assert "# sensitive:" not in named

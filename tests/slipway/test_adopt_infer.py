@@ -191,6 +191,43 @@ def test_another_table_of_the_same_kind_seldom_leaves_the_range(draw):
     assert refused <= 5
 
 
+@pytest.mark.parametrize(
+    ("values", "low", "high", "told"),
+    [
+        ([*texts(*range(18, 96)), *["999"] * 10], 10, 999, "999 in 10 rows"),
+        ([*texts(*range(18, 96)), *["999.0"] * 10], 10, 999, "999 in 10 rows"),
+        ([*texts(*range(1, 6)), "9999"], 0, 9999, "9999 in 20 rows"),
+        ([*texts(*range(40, 50)), "-1"], -1, 50, "-1 in 10 rows"),
+        ([*texts(*range(18, 96)), *["-999"] * 10, *["9999"] * 10], -999, 9999, "-999 in 10 rows"),
+        ([*["999"] * 80, *texts(*range(28))], 0, 999, "999 in 92 rows"),  # so many are no tail
+    ],
+)
+def test_a_number_that_stands_for_no_value_is_told_and_gives_the_range_no_margin(values, low, high, told):
+    finding = found(values)
+    assert (finding.column.min, finding.column.max) == (low, high)
+    assert told in finding.doubt
+    assert finding.doubt in finding.remark
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [*texts(*range(18, 95)), *["999"] * 2, *texts(*range(18, 59))],  # too few rows
+        [*texts(*range(18, 96)), *["1000"] * 10],
+        [*texts(*range(18, 96)), *["0"] * 10],
+        [*texts(*range(500, 996)[::7]), *["999"] * 10],  # not far from the others
+        [*texts(*range(0, 600, 9)), *["999"] * 10],
+        texts(*range(-1, 9)),
+        ["-1", "1"],
+        ["-1", "0", "1"],
+        ["999"],
+        ["999", "1", "2"],
+    ],
+)
+def test_a_number_like_the_others_or_of_another_kind_is_no_placeholder(values):
+    assert not found(values).doubt
+
+
 def test_few_values_are_a_closed_list_and_many_an_open_one():
     assert column(["b", "a", "10", "9"]).categories == ("9", "10", "a", "b")
     many = [f"v{number}" for number in range(30)]

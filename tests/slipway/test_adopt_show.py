@@ -94,6 +94,18 @@ def test_numbers_are_written_as_people_read_them(told, rng):
     assert not re.search(r"\de[-+]\d", out)
 
 
+def test_what_has_no_limit_of_fairness_is_told(told, rng):
+    out = told(plain(rng, kind=["a"] * (ROWS - 9) + ["b"] * 9), sensitive=("kind",))
+    assert "\ngate: none for fairness of 'kind'; 'kind' has fewer than two groups of 20 rows" in out
+
+
+def test_a_placeholder_stands_in_the_note_and_in_a_warning(told, rng):
+    out = told(plain(rng, age=[999 if n % 30 == 0 else 18 + n % 78 for n in range(ROWS)]))
+    assert "│ 10 to 999 " in out
+    assert "│ holds 999 in 10 rows" in out
+    assert "\nwarning: 'age' holds 999 in 10 rows, far from every other value (the nearest is 95); if it stands" in out
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

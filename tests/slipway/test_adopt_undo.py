@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from helpers import dvc, git
 
 from slipway.adopt import adopt
 from slipway.adopt.infer import Wishes
-from slipway.adopt.show import show
+from slipway.adopt.show import document, show
 from slipway.errors import UserError
 from slipway.settings import read_yaml
 
@@ -168,3 +169,24 @@ def test_another_task_lists_the_pipeline_too_and_the_same_again_nothing(pulled, 
     told = capsys.readouterr().out
     assert "Written: data/\n" in told
     assert "To go back" not in told
+
+
+def test_reports_that_a_refused_run_has_removed_are_named_and_come_back(pulled, table, capsys):
+    before, report = state(pulled), (pulled / "reports/split.json").read_bytes()
+    adopt(table, Wishes("churned"))
+    contract = pulled / "src/model/schema.yaml"
+    contract.write_text(re.sub(r"visits: .*", "visits: {type: integer, min: 0, max: 1}", contract.read_text()))
+    with pytest.raises(subprocess.CalledProcessError):
+        dvc(pulled, "repro", "-q", "prepare")
+    assert not (pulled / "reports/split.json").exists()
+
+    show(adoption := adopt(table, Wishes("churned", sensitive=("city",)), force=True))
+    assert adoption.removed == ("reports/split.json",)
+    assert document(adoption)["removed"] == ("reports/split.json",)
+    assert "reports/split.json" not in adoption.written
+    told = capsys.readouterr().out
+    assert "\nRemoved, to be made anew by a run: reports/split.json\n" in told
+    in_shell(pulled, told.split("To go back to the last commit: ")[1])
+    assert (pulled / "reports/split.json").read_bytes() == report
+    after = state(pulled)
+    assert after["files"] == before["files"]

@@ -27,7 +27,11 @@ def proposal(**changes: Any) -> Proposal:
     return Proposal(
         **{"split": Split(salt="7"), "slices": slices, "min_holdout_rows": 20, "min_gain": 0.05, "min_class_auc": None}
         | {"metrics": metrics, "worst_slice": worst, "margins": {"r2": Limit(0.02, "a tenth")}}
-        | {"fairness": {"error": Limit(0.3, "0.2 (sex)")}, "calibration": Limit(0.2, "0.1 in cross-validation")}
+        | {
+            "fairness": {"error": Limit(0.3, "0.2 (sex)")},
+            "no_fairness": (),
+            "calibration": Limit(0.2, "0.1 in cross-validation"),
+        }
         | changes
     )
 
@@ -47,6 +51,15 @@ def test_the_data_part_of_the_settings_is_replaced_and_nothing_else(tmp_path):
     parts = ("salt", "- ", "bins:", *metrics, "min_holdout_rows", "min_gain", "min_class_auc", "error", "calibration")
     assert all(line.startswith(parts) for line in changed)
     assert "r2: {min: 0.25} # 0.5 ± 0.1" in changed
+
+
+def test_the_reason_of_a_limit_goes_with_it_and_another_comment_stays():
+    before = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("    error:\n", "    error: # ours\n")
+    limited = params_text(before, proposal(fairness={"selection_rate": Limit(0.3, "0.2 in cross-validation (sex)")}))
+    assert "    selection_rate: 0.3 # 0.2 in cross-validation (sex)\n" in limited
+    without = params_text(limited, proposal(fairness={}))
+    assert "    selection_rate:\n" in without
+    assert "    error: # ours\n" in without
 
 
 def test_a_cutoff_comes_and_goes(tmp_path):

@@ -57,6 +57,11 @@ def spoil_params(root: Path) -> None:
     (root / "params.yaml").write_text("train: 3\n")
 
 
+def name_a_sensitive_column(root: Path) -> None:
+    path = root / "src/model/schema.yaml"
+    path.write_text(path.read_text().replace("\ncolumns:\n", "\nsensitive: [mean area]\n\ncolumns:\n"))
+
+
 def nothing(_: Path) -> None:
     pass
 
@@ -66,7 +71,13 @@ def nothing(_: Path) -> None:
     [
         ("summary", nothing, 0, {"passed": True}),
         ("summary", break_a_gate, 1, {"passed": False}),
-        ("check", nothing, 0, {"fits": True}),
+        ("check", nothing, 0, {"fits": True, "warnings": []}),
+        (
+            "check",
+            name_a_sensitive_column,
+            0,
+            {"warnings": ["'mean area' is sensitive, but gates.fairness in params.yaml has no limit"]},
+        ),
         ("lock", nothing, 0, {"honest": True}),
         ("lock", break_a_gate, 0, {"problems": []}),  # the pipeline does not read the gates
         ("lock", forget_a_report, 1, {"honest": False}),
@@ -82,6 +93,18 @@ def test_a_verb_prints_one_document_and_exits_as_without(
 
     assert found | said == found
     assert slipway(tree, verb).returncode == code
+
+
+def test_in_text_too_check_warns_of_a_sensitive_column_without_a_limit(tree: Path) -> None:
+    told = "warning: check: 'mean area' is sensitive, but gates.fairness in params.yaml has no limit\n"
+    assert slipway(tree, "check").stderr == ""
+    name_a_sensitive_column(tree)
+    done = slipway(tree, "check")
+    assert (done.returncode, done.stderr) == (0, told)
+    assert done.stdout == "params.yaml and src/model/schema.yaml fit together\n"
+    path = tree / "params.yaml"
+    path.write_text(path.read_text().replace("    error:\n", "    error: 0.1\n"))
+    assert slipway(tree, "check").stderr == ""
 
 
 @pytest.mark.parametrize(

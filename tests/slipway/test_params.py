@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from slipway.errors import UserError
 from slipway.params import Bound, Params, Split, load_params
-from slipway.settings_check import check_settings
+from slipway.settings_check import check_settings, without_limits
 
 
 def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
@@ -132,3 +132,13 @@ def test_all_misfits_are_named_together() -> None:
 )
 def test_settings_that_fit_the_contract_pass(content: dict[str, Any]) -> None:
     check_settings(Params.model_validate(content), SCHEMA.model_copy(update={"time": "on", "group": "who"}))
+
+
+def test_sensitive_columns_without_a_limit_are_told_of() -> None:
+    named = SCHEMA.model_copy(update={"sensitive": ("kind", "size")})
+
+    assert without_limits(Params(), SCHEMA) is None
+    assert without_limits(Params(), named) == (
+        "'kind' and 'size' are sensitive, but gates.fairness in params.yaml has no limit"
+    )
+    assert without_limits(Params.model_validate({"gates": {"fairness": {"error": 0.1}}}), named) is None

@@ -56,4 +56,7 @@ def adopt(path: Path, wishes: Wishes, force: bool = False) -> Adoption:
                 (scratch / place).replace(place)
             push_data(Path())
     written = changed([*drafts, *ignores, *([remote] if remote else [])])
-    return replace(adoption, written=tuple(written), undo=way_back(written, had_data))
+    # A run that did not end has removed the reports that it was to make, and only the last commit has them yet.
+    removed = {name: True for name, known in changed([layout.REPORTS]).items() if known and not Path(name).exists()}
+    undo = way_back(written | removed, had_data)
+    return replace(adoption, written=tuple(written), removed=tuple(removed), undo=undo)

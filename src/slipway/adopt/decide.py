@@ -28,9 +28,10 @@ from slipway.adopt.texts import Table, with_missing
 from slipway.adopt.trial import LEAK_ROWS, leaking, run_trial, sample_rows, single_scores
 from slipway.errors import UserError
 from slipway.files import console
-from slipway.params import Params
+from slipway.params import Params, Split
 from slipway.schema import Schema
 from slipway.settings import describe
+from slipway.split import is_holdout
 from slipway.stages.train import RARE
 from slipway.tables import readable, scan_raw, typed
 
@@ -40,7 +41,10 @@ HOLDOUT_ROWS = 50  # that the data gate asks for, unless the table is small
 
 @dataclass(frozen=True)
 class Adoption:
-    """What was decided about a table, and what its owner should know. `undo` is a command."""
+    """What was decided about a table, and what its owner should know. `undo` is a command.
+
+    `removed` are the reports that the last commit has and the folder has no more.
+    """
 
     origin: str
     files: tuple[Path, ...]
@@ -51,6 +55,7 @@ class Adoption:
     proposal: Proposal
     warnings: tuple[str, ...]
     written: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     undo: str = ""
 
 
@@ -71,6 +76,11 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
     contract = {"source": table.source, "missing": table.missing} | roles
     schema = _contract(contract, findings)
     warned = _warnings(table, schema, found, wishes)
+    warned += [
+        f"{name!r} {finding.doubt}; if it stands for no value, empty those cells or remove those rows, and adopt again"
+        for name, finding in findings.items()
+        if finding.doubt
+    ]
     rows = table.raw.select(typed(name, table.types[name], schema).alias(name) for name in schema.columns)
     rows = rows.drop_nulls(target.column)
     chosen = pl.Series(sample_rows(found.present)).implode()
@@ -100,6 +110,7 @@ def _propose(
     trial = run_trial(schema, frame, params)
     metrics, warned = propose_gates(schema.target.task, trial, len(schema.target.classes), held)
     worst = propose_slice_gate(schema, frame, trial, params, held)
+    fairness, unfair = propose_fairness(schema, frame, trial, params, _held_out(schema, rows, split))
     if held < 2 * HOLDOUT_ROWS:
         warned.append(f"only {held} rows are held out, so intervals will be wide and gates coarse")
     proposal = Proposal(
@@ -108,13 +119,20 @@ def _propose(
         metrics=metrics,
         worst_slice=worst,
         margins=propose_margins(schema.target.task, trial),
-        fairness=propose_fairness(schema, frame, trial, params, held),
+        fairness=fairness,
+        no_fairness=tuple(unfair),
         calibration=propose_calibration(schema, trial, held),
         min_gain=propose_gain(schema.target.task, trial),
         min_class_auc=propose_class_auc(schema.target.task, trial, len(schema.target.classes), held),
         min_holdout_rows=max(1, min(HOLDOUT_ROWS, held // 2)),
     )
     return proposal, warned
+
+
+def _held_out(schema: Schema, rows: pl.LazyFrame, split: Split) -> pl.DataFrame:
+    """The target and the sensitive columns of the rows that are held out."""
+    names = list(dict.fromkeys([schema.target.column, *schema.sensitive]))
+    return rows.filter(is_holdout(schema, split)).select(names).collect(engine="streaming")
 
 
 def _read(path: Path, wishes: Wishes, scratch: Path) -> tuple[Table, list[Path], dict[str, str], Wishes]:

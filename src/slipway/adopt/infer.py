@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from slipway.adopt.texts import COUNT, VALUE, Reading, Table, is_text, read_texts
@@ -19,6 +20,8 @@ CLOSED = 20  # a category of at most as many values gets a closed list
 MARGIN = 0.1  # of the range seen, on either side
 TAIL = 0.05  # of the rows lie beyond the bulk of a column
 STRETCH = 10  # times the maximum, at most, may the range of a long tail reach: a wrong unit is still found
+PLACEHOLDER = re.compile(r"-?9{3,}|-(1|9|99)")  # numbers that often stand for no value; 0 seldom does
+PLACED = 3  # rows of one, at least, and distinct other values to tell it from
 RARELY = 0.5  # distinct texts per row above which they hardly ever repeat
 PROSE = 5  # words on average, from which texts that hardly repeat are free text
 
@@ -82,6 +85,7 @@ class Finding:
     present: int  # rows with a value
     distinct: int
     remark: str = ""
+    doubt: str = ""  # about its values, to warn of
     classes: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -170,6 +174,7 @@ def _find(table: Table, name: str, values: pl.DataFrame, wishes: Wishes) -> Find
         reading = Reading("category")
         remarks.append("whole numbers that name something, by the column's name")
     more: dict[str, Any] = {}
+    doubt = ""
     reason = None if name in {wishes.id, wishes.time, wishes.group} else _unfit(name, reading.type, values, table)
     if reason and name not in wishes.keep:
         more = {"use": False, "note": reason} | ({"type": "text"} if reason == "free text" else {})
@@ -177,21 +182,57 @@ def _find(table: Table, name: str, values: pl.DataFrame, wishes: Wishes) -> Find
         remarks.append(f"kept as asked: {reason}")
     elif reading.type in {"number", "integer"} and name not in {wishes.id, wishes.group}:
         more = range_of(table, values, reading.type)
+        doubt = doubt_of(table, values)
     elif reading.type == "category" and values.height <= CLOSED and not names_something:
         listed = in_order(table.read(values[VALUE], "category"))
         more = {"categories": listed} if all(as_text(item) == item for item in listed) else {}
     column = Column(**{"type": reading.type, "nullable": present < table.rows, "format": reading.format} | more)
-    return Finding(column, present, values.height, "; ".join(filter(None, remarks)))
+    return Finding(column, present, values.height, "; ".join(filter(None, [*remarks, doubt])), doubt)
 
 
 def range_of(table: Table, values: pl.DataFrame, kind: str) -> dict[str, float | None]:
-    """The keys `min` and `max` of a column of numbers."""
-    numbers = table.read(values[VALUE], "number").to_numpy()
-    falling = np.argsort(-numbers)
-    at_least = values[COUNT].to_numpy()[falling].cumsum()  # rows of this number or a greater one
-    bulk = numbers[falling][np.searchsorted(at_least, TAIL * at_least[-1], side="right")]
-    low, high = limits(float(numbers.min()), float(numbers.max()), float(bulk), kind == "integer")
+    """The keys `min` and `max` of a column of numbers; placeholders are within, and give no margin beyond."""
+    numbers, counts = table.read(values[VALUE], "number").to_numpy(), values[COUNT].to_numpy()
+    placed = placeholders(numbers, counts)
+    others, rows = numbers[~placed], counts[~placed]
+    falling = np.argsort(-others)
+    at_least = rows[falling].cumsum()  # rows of this number or a greater one
+    bulk = others[falling][np.searchsorted(at_least, TAIL * at_least[-1], side="right")]
+    low, high = limits(float(others.min()), float(others.max()), float(bulk), kind == "integer")
+    held = [float(number) for number in numbers[placed]]
+    low, high = None if low is None else min(low, *held, low), None if high is None else max(high, *held, high)
     return {"min": low, "max": high}
+
+
+def placeholders(numbers: npt.NDArray[np.float64], counts: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which distinct numbers are likely to stand for no value, as 999 among ages; shape (n,).
+
+    They are of that kind, repeat, and lie further from all others than those lie from each other.
+
+    Args:
+        numbers: The n distinct numbers.
+        counts: The rows of each.
+    """
+    texts = [as_text(number) for number in numbers]
+    kind = np.array([PLACEHOLDER.fullmatch(text) is not None for text in texts], bool) & (counts >= PLACED)
+    for _ in range(2):  # one that is not isolated is a number like others, from which the rest must lie apart as well
+        others = numbers[~kind]
+        if len(others) < PLACED:
+            return np.zeros(len(numbers), bool)
+        gap = np.maximum(others.min() - numbers, numbers - others.max())
+        kind &= gap > others.max() - others.min()
+    return kind
+
+
+def doubt_of(table: Table, values: pl.DataFrame) -> str:
+    """What is to be said about the placeholders in a column of numbers; empty if there is none."""
+    numbers, counts = table.read(values[VALUE], "number").to_numpy(), values[COUNT].to_numpy()
+    placed = placeholders(numbers, counts)
+    others, said = numbers[~placed], []
+    for number, rows in zip(numbers[placed], counts[placed], strict=True):
+        nearest = as_text(others[np.abs(others - number).argmin()])
+        said.append(f"{as_text(number)} in {rows:,} rows, far from every other value (the nearest is {nearest})")
+    return f"holds {' and '.join(said)}" if said else ""
 
 
 def _unfit(name: str, kind: str, values: pl.DataFrame, table: Table) -> str | None:

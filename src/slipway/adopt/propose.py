@@ -11,8 +11,9 @@ import polars as pl
 
 from slipway.adopt.trial import Trial
 from slipway.calibration import CalibrationError
+from slipway.encoding import target_of
 from slipway.errors import UserError
-from slipway.fairness import Gaps, sensitive_groups
+from slipway.fairness import RATES, Gaps, sensitive_groups
 from slipway.metrics import HIGHER_IS_BETTER, Scorer, bootstrap
 from slipway.params import Bound, Params, Slice, Split
 from slipway.predictor import Prediction
@@ -26,9 +27,11 @@ JUDGED = {"binary": ("roc_auc", "log_loss"), "multiclass": ("roc_auc", "log_loss
 SLICED = {"binary": "roc_auc", "multiclass": "roc_auc", "regression": "mae"}
 RESAMPLES = 200
 LEAST_GAP = 0.1  # between groups: less is not worth stopping a model for
+WIDEST_GAP = 0.5  # in a limit: hardly any model would miss a wider one
 LEAST_CALIBRATION = 0.1
 SLICES = 5  # at most
 SLICE_VALUES, SLICE_SHARE = 8, 0.02  # of a category worth a slice: values at most, and the share that makes one common
+FOUND = "in cross-validation"  # stands in the reason of every limit of a gap
 SALTS = ("", *map(str, range(2, 100)))
 
 
@@ -56,6 +59,7 @@ class Proposal:
     worst_slice: Mapping[str, Gate]
     margins: Mapping[str, Limit]
     fairness: Mapping[str, Limit]
+    no_fairness: tuple[str, ...]  # why there is no limit where there could be one
     calibration: Limit
     min_gain: float
     min_class_auc: float | None
@@ -209,29 +213,60 @@ def propose_margins(task: Task, trial: Trial) -> dict[str, Limit]:
     return margins
 
 
-def propose_fairness(schema: Schema, frame: pl.DataFrame, trial: Trial, params: Params, held: int) -> dict[str, Limit]:
+def propose_fairness(
+    schema: Schema, frame: pl.DataFrame, trial: Trial, params: Params, holdout: pl.DataFrame
+) -> tuple[dict[str, Limit], list[str]]:
     """The greatest gap between groups of the sensitive columns: what cross-validation found and three standard errors.
+
+    The groups are those whose rate a review will judge on this holdout. A rate has no limit where it would be so wide,
+    as of few rows it is, that hardly any model could miss it. With the limits come the reasons for those that there are
+    not.
 
     Args:
         schema: The contract.
         frame: Typed rows.
         trial: What the model said of them in cross-validation.
         params: The settings, with the slices that are proposed.
-        held: The rows that the holdout will have; the errors are those of as many.
+        holdout: The target and the sensitive columns of the rows to be held out; the errors are those of as many.
     """
-    sensitive = sensitive_groups(frame[trial.held], schema, params)
-    groups = {column: found.groups for column, found in sensitive.items() if not found.why}
+    tried, truth = sensitive_groups(frame[trial.held], schema, params), target_of(holdout, schema)
     signature = Signature(task=schema.target.task, target="", classes=schema.target.classes, inputs=(), prior=())
     found: dict[str, Limit] = {}
-    for column, masks in groups.items():
-        gaps = Gaps(signature, trial.prediction, trial.truth, masks)
-        (replicates,) = bootstrap([gaps], RESAMPLES, seed=0)
-        for name, value in gaps.replicates(np.ones((1, gaps.rows))).items():
-            error = float(np.nanstd(replicates[name])) * math.sqrt(gaps.rows / held)
-            limit = math.ceil(100 * max(value[0] + 3 * error, LEAST_GAP)) / 100
-            if math.isfinite(limit) and limit > found.get(name, (0.0,))[0]:
-                found[name] = Limit(limit, f"{value[0]:.2g} in cross-validation ({column})")
-    return found
+    none: dict[str, str] = {}
+    reasons = []
+    for column, judged in sensitive_groups(holdout, schema, params).items():
+        if judged.why:
+            reasons.append(f"none for fairness of {column!r}; {judged.why}")
+            continue
+        for name, code in _rates(schema.target.task):
+            of = "" if code is None else f" of class {schema.target.classes[code]!r}"
+            rows = {
+                group: int((mask & ((code is None) | (truth == code))).sum()) for group, mask in judged.groups.items()
+            }
+            rows = {group: count for group, count in rows.items() if count}  # the review, too, leaves out the others
+            masks = {group: mask for group, mask in tried[column].groups.items() if group in rows}
+            if len(masks) < max(len(rows), 2):
+                none.setdefault(name, f"too few rows{of} in groups of {column!r}, in the holdout or {FOUND}")
+                continue
+            gaps = Gaps(signature, trial.prediction, trial.truth, masks)
+            (replicates,) = bootstrap([gaps], RESAMPLES, seed=0)
+            gap = float(gaps.replicates(np.ones((1, gaps.rows)))[name][0])
+            limit = gap + 3 * float(np.nanstd(replicates[name])) * math.sqrt(gaps.rows / holdout.height)
+            reason = f"{gap:.2g} {FOUND} ({column})"
+            if not limit <= WIDEST_GAP:
+                least = min(rows, key=rows.__getitem__)
+                what = f"{reason}, and the holdout has {rows[least]} rows{of} in group {least!r}"
+                none.setdefault(name, f"{what}: the limit would be {limit:.2f}, which hardly any model would miss")
+            elif limit > found.get(name, (0.0,))[0]:
+                found[name] = Limit(math.ceil(100 * max(limit, LEAST_GAP)) / 100, reason)
+    reasons += [f"none for fairness.{name}; {why}" for name, why in none.items()]
+    return {name: limit for name, limit in found.items() if name not in none}, reasons
+
+
+def _rates(task: Task) -> list[tuple[str, int | None]]:
+    """The rates that groups are judged by, each with the class whose rows alone count for it."""
+    of_class = {"true_positive_rate": 1, "false_positive_rate": 0}
+    return [(name, of_class.get(name)) for name in (*(RATES if task == "binary" else ()), "error")]
 
 
 def propose_calibration(schema: Schema, trial: Trial, held: int) -> Limit:

@@ -37,6 +37,7 @@ def document(adoption: Adoption) -> dict[str, Any]:
         "decisions": decisions(adoption),
         "warnings": adoption.warnings,
         "written": adoption.written,
+        "removed": adoption.removed,
         "undo": adoption.undo,
     }
 
@@ -98,6 +99,7 @@ def decisions(adoption: Adoption) -> list[str]:
             lines.append(f"gate: {kind}.{name} {limit}: {reason}")
     lines += [f"gate: not_worse.{name} by {limit.value:g}: {limit.reason}" for name, limit in proposal.margins.items()]
     lines += [f"gate: fairness.{name} ≤ {limit.value:g}: {limit.reason}" for name, limit in proposal.fairness.items()]
+    lines += [f"gate: {reason}" for reason in proposal.no_fairness]
     lines.append(f"gate: calibration ≤ {proposal.calibration.value:g}: {proposal.calibration.reason}")
     if not proposal.worst_slice:
         lines.append("gate: none for slices; with so few rows the worst cannot be told from a guess")
@@ -118,4 +120,6 @@ def outcome(adoption: Adoption) -> list[str]:
     files = [f"{layout.DATA}/", *(name for name in adoption.written if name not in objects)]
     git = f", and for git to carry {len(objects)} objects of the remote" if objects else ""
     lines = [f"Written: {', '.join(files)}{git}", "Look them over, then run: make repro"]
+    if adoption.removed:
+        lines.insert(1, f"Removed, to be made anew by a run: {', '.join(adoption.removed)}")
     return [*lines, f"To go back to the last commit: {adoption.undo}"] if adoption.undo else lines

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from slipway.adopt.infer import Finding, Wishes, in_order, kind_of, range_of
+from slipway.adopt.infer import Finding, Wishes, doubt_of, in_order, kind_of, range_of
 from slipway.adopt.texts import COUNT, VALUE, Table
 from slipway.errors import UserError
 from slipway.schema import Column, ColumnType, Target, Task
@@ -32,9 +32,10 @@ def find_target(table: Table, wishes: Wishes) -> tuple[Target, Finding]:
     _refuse(task, reading.type, numeric, texts, wishes)
     classes: tuple[str, ...] = ()
     counts: dict[str, int] = {}
+    doubt = ""
     if task == "regression":
         kind: ColumnType = "integer" if reading.type == "boolean" else reading.type
-        limits = range_of(table, values, kind)
+        limits, doubt = range_of(table, values, kind), doubt_of(table, values)
     else:
         classes, counts = in_order(texts[VALUE]), dict(texts.iter_rows())
         whole = texts[VALUE].str.contains(r"^-?(0|[1-9]\d*)$").all()
@@ -45,8 +46,10 @@ def find_target(table: Table, wishes: Wishes) -> tuple[Target, Finding]:
         classes = (*(item for item in classes if item != positive), positive)
     present = int(values[COUNT].sum())
     column = Column(type=kind, nullable=present < table.rows, **limits)
-    remark = "; ".join(filter(None, [table.remarks.get(name), reading.remark]))
-    return Target(column=name, task=task, classes=classes), Finding(column, present, values.height, remark, counts)
+    remark = "; ".join(filter(None, [table.remarks.get(name), reading.remark, doubt]))
+    return Target(column=name, task=task, classes=classes), Finding(
+        column, present, values.height, remark, doubt, counts
+    )
 
 
 def _task(numbers: pl.Series | None, distinct: int, rows: int) -> Task:

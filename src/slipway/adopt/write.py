@@ -10,7 +10,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from slipway import layout
 from slipway.adopt.decide import Adoption
-from slipway.adopt.propose import Proposal
+from slipway.adopt.propose import FOUND, Proposal
 from slipway.fairness import RATES
 
 HEAD = """\
@@ -18,6 +18,10 @@ HEAD = """\
 # it is yours to edit. `slipway check` holds it against params.yaml, and `make repro` against every value of the data.
 
 # How the files below data/ are read; all of them have equal columns.
+"""
+SENSITIVE = """
+# Columns whose groups are always evaluated on their own; limits of the gaps between them go to `gates.fairness` of
+# params.yaml.
 """
 COLUMNS = """
 # The type of every column and what it may hold: a value outside stops the pipeline with its row number. Ranges leave a
@@ -45,14 +49,16 @@ def schema_text(adoption: Adoption) -> str:
     text += "\n# What is predicted" + ("; the last class is the positive one" if schema.target.positive else "") + ".\n"
     text += _dump({"target": target})
     for role, why in (
-        ("id", "names a row; its hash decides the side of the split that a row is on"),
+        ("id", "names a row; in a split by hash, it decides the side that a row is on"),
         ("time", "orders the rows"),
         ("group", "holds together rows that must not be on both sides of the split"),
     ):
         if name := getattr(schema, role):
             text += f"\n# This column {why}.\n{_dump({role: name})}"
     if schema.sensitive:
-        text += f"\n# Always evaluated on their own.\n{_dump({'sensitive': _flow(schema.sensitive)})}"
+        text += f"{SENSITIVE}{_dump({'sensitive': _flow(schema.sensitive)})}"
+    else:
+        text += f"{SENSITIVE}# sensitive: [column]\n"
     text += COLUMNS
     for name, column in schema.columns.items():
         missing = 1 - findings[name].present / rows
@@ -92,6 +98,8 @@ def params_text(now: str, proposal: Proposal) -> str:
     fairness = content["gates"]["fairness"]
     for name in (*RATES, "error"):
         fairness[name] = None
+        if FOUND in str(fairness.ca.items.get(name)):
+            fairness.ca.items.pop(name)  # the reason of an earlier adoption's limit
     for limits, where in ((proposal.margins, margins), (proposal.fairness, fairness)):
         for name, limit in limits.items():
             where[name] = limit.value

@@ -12,6 +12,7 @@ import typer
 from slipway.cli.app import app
 from slipway.cli.complete import branches, revisions
 from slipway.cli.output import aside, json_option, print_json
+from slipway.errors import warn
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -54,26 +55,33 @@ def summary(
 
 
 @app.command()
-def check(machine: Annotated[bool, json_option("{fits, files: [path], task, columns, gates}")] = False) -> None:
+def check(
+    machine: Annotated[bool, json_option("{fits, files: [path], task, columns, gates, warnings: [text]}")] = False,
+) -> None:
     """Check that params.yaml and the data contract are sound and fit together. Exits with 2 if not."""
     from slipway import layout
     from slipway.answers import is_empty
     from slipway.params import load_params
     from slipway.repro import refuse_unlisted_code
     from slipway.schema import load_schema
-    from slipway.settings_check import check_settings, check_waivers
+    from slipway.settings_check import check_settings, check_waivers, without_limits
 
     refuse_unlisted_code()
     params, found = load_params(), None if is_empty() else load_schema()
+    warned: list[str] = []
     if found is not None:
         check_settings(params, found)
         check_waivers(params, found, datetime.now(UTC).date())
+        warned += filter(None, [without_limits(params, found)])
     if machine:
         files = [layout.PARAMS] if found is None else [layout.PARAMS, layout.SCHEMA]
         facts = {"fits": True, "files": files, "task": found and found.target.task}
         gates = params.gates.model_dump(mode="json", exclude_none=True)
-        print_json({**facts, "columns": list(found.columns) if found else [], "gates": gates})
-    elif found is None:
+        print_json({**facts, "columns": list(found.columns) if found else [], "gates": gates, "warnings": warned})
+        return
+    for message in warned:
+        warn("check", message)
+    if found is None:
         typer.echo(f"{layout.PARAMS} is sound; there is no data yet")
     else:
         typer.echo(f"{layout.PARAMS} and {layout.SCHEMA} fit together")
@@ -148,7 +156,7 @@ def adopt(
         bool,
         json_option(
             "{origin, rows, schema: as src/model/schema.yaml, left_out: {column: reason}, decisions: [text], warnings: "
-            "[text], written: [path], undo: command}"
+            "[text], written: [path], removed: [path], undo: command}"
         ),
     ] = False,
 ) -> None:

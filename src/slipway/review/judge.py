@@ -18,6 +18,7 @@ from slipway.review import gates
 from slipway.review.candidate import Candidate
 from slipway.review.compare import Measured, OnSlice, differ, measure, scorer_of
 from slipway.review.verdict import Comparison, Gate, Side, SliceDifference, Status
+from slipway.settings_check import without_limits
 from slipway.signature import Signature
 from slipway.slices import slice_masks, slices_of
 
@@ -157,8 +158,8 @@ def _fairness(candidate: Candidate, sensitive: Mapping[str, Grouping], found: Ma
     settings = candidate.params.gates.fairness
     limits = {name: limit for name in (*RATES, "error") if (limit := getattr(settings, name)) is not None}
     if not candidate.schema.sensitive or not limits:
-        why = "no limit is set" if candidate.schema.sensitive else f"{layout.SCHEMA} names no sensitive column"
-        yield gates.not_applicable("fairness", "gates.fairness", why)
+        why = without_limits(candidate.params, candidate.schema)
+        yield gates.not_applicable("fairness", "gates.fairness", why or f"{layout.SCHEMA} names no sensitive column")
         return
     for column, grouping in sensitive.items():
         rates = by_group(candidate.predictor.signature, candidate.prediction, candidate.truth, grouping.groups)

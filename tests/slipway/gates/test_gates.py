@@ -315,6 +315,7 @@ def test_gates_that_nobody_set_do_not_apply(sound):
         settings={"train": {"folds": 2}, "gates": {"drift": None, "robustness": {"noise": 0, "missing": 0}}}
     )
     found = judged(world.candidate(), world.opponent())
+    assert found["fairness"].reason == "'sex' is sensitive, but gates.fairness in params.yaml has no limit"
     aside = {"fairness", "calibration", "robustness.noise", "robustness.missing", "drift"}
     assert {name for name, gate in found.items() if gate.status == "not applicable"} == aside
     assert not others(found, *aside)
