@@ -279,12 +279,14 @@ def test_every_night_the_default_branch_comes_out_of_its_raw_data_again_and_what
     (project.folder / "run/cache").rename(project.folder / "run/unused")
     main = git(project.work, "rev-parse", "main").strip()
     context = {"event": {"schedule": "17 3 * * *"}, "event_name": "schedule", "repository": "o/r", "sha": main}
-    with fake_osv({}) as (url, asked):
-        where = {"ARGS": f"--service-url={url}"}  # make takes it from there
-        runner = Runner(project.origin, project.folder / "run", context, TOKEN, environment=where)
-        run = runner("nightly.yaml")
-    assert run.results == {"rebuild": "success", "audit": "success"}, run.printed("rebuild") + run.printed("audit")
+    runner = Runner(project.origin, project.folder / "run", context, TOKEN, skip={"make audit": "see below"})
+    run = runner("nightly.yaml")
+    assert run.results["rebuild"] == "success", run.printed("rebuild")
     assert "come out of the raw data again" in run.printed("rebuild")
+    with fake_osv({}) as (url, asked):
+        where = {"ARGS": f"--service-url={url}"}  # make takes it from there, for whatever it runs
+        run = replace(runner, skip={"make rebuild": "it is done"}, environment=where)("nightly.yaml")
+    assert run.results["audit"] == "success", run.printed("audit")
     assert len(asked) > 100
 
 
