@@ -133,7 +133,7 @@ class Runner:
         return self._steps(steps, workspace, inside, done, UV_PROJECT_ENVIRONMENT=str(self.folder / "environment"))
 
     def _values(self, needs: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
-        (self.folder / "temp").mkdir(exist_ok=True)
+        (self.folder / "temp").mkdir(parents=True, exist_ok=True)
         runner = {"os": "Linux", "temp": str(self.folder / "temp")}
         github = self.github | {"token": self.token}
         own = {"github": github, "needs": needs, "env": variables, "runner": runner}
