@@ -14,6 +14,7 @@ from http import HTTPStatus
 from secrets import token_hex
 from typing import Any
 
+from slipway.service.ending import Ending
 from slipway.service.logs import note, reason, trouble
 from slipway.service.metrics import PATHS
 from slipway.service.openapi import JSON, PROBLEM
@@ -38,6 +39,7 @@ class Door:
 
     def __init__(self, host: Application, serving: Callable[[], Serving | None]) -> None:
         self._host, self._serving = host, serving
+        self._ending = Ending()
         self._threads = ThreadPoolExecutor(THREADS, "predict")
         self.held = 0  # bytes of bodies that are here, or announced
         self._working = 0
@@ -48,6 +50,8 @@ class Door:
             await receive()
             await send({"type": "websocket.close"})
             return
+        if scope["type"] == "lifespan":
+            self._ending.take_over()
         if scope["type"] != "http" or scope["path"] in HOSTED:
             await self._host(scope, receive, send)
             return
@@ -73,6 +77,8 @@ class Door:
             (b"x-request-id", request_id.encode()),
             *extra,
         ]
+        if self._ending.begun:
+            head.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": int(status), "headers": head})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
         if serving is None:

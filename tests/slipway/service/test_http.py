@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,30 @@ def test_requests_in_work_are_answered_when_the_server_is_told_to_stop(churn: Pa
             thread.join()
     assert not lost
     assert len(answered) > 8
+
+
+def test_requests_that_came_before_the_stop_and_are_not_read_yet_are_answered(churn: Path, tmp_path: Path) -> None:
+    body = json.dumps(row_of(churn)).encode()
+    with serving(churn, tmp_path) as server:
+        port = int(server.url.rpartition(":")[2])
+        kept = [HTTPConnection("127.0.0.1", port, timeout=20) for _ in range(8)]
+        for each in kept:
+            each.request("POST", "/predict", body, {"Content-Type": "application/json"})
+            assert each.getresponse().read()
+        # Given requests on kept connections of a server that gets no time, as beside others on a busy machine
+        server.process.send_signal(signal.SIGSTOP)
+        for each in kept:
+            each.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        time.sleep(0.3)
+        # When it is told to stop, and gets time again
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        # Then each has its answer, which says that the connection ends with it
+        answers = [each.getresponse() for each in kept]
+        assert [answer.status for answer in answers] == [200] * len(kept)
+        assert all(answer.read() for answer in answers)
+        assert {answer.headers["Connection"] for answer in answers} == {"close"}
+        assert server.process.wait(10) == 0
 
 
 def test_the_service_imports_nothing_of_training() -> None:
