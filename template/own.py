@@ -17,6 +17,7 @@ from typing import Any
 
 import copier
 from copier.errors import CopierError
+from plumbum import ProcessExecutionError
 from ruamel.yaml import YAML
 
 TEMPLATE = "https://github.com/owner/slipway"
@@ -133,6 +134,10 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; nothing has changed\n")
         return 130
+    except ProcessExecutionError as error:  # of copier's git
+        last = (error.stderr.strip().splitlines() or ["git gave no reason"])[-1]
+        sys.stderr.write(f"error: {given.source}: cannot be had ({last}); --from names another place\n")
+        return 2
     except (RefusedError, CopierError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -40,6 +40,23 @@ def promised(root: Path = Path()) -> Promised | None:
     return Promised(Path(path).expanduser(), target)
 
 
+def table() -> Promised:
+    """The table that was named.
+
+    Raises:
+        UserError: None was, or it is not there.
+    """
+    found = promised()
+    if found is None:
+        raise no_data()
+    if not found.path.exists():
+        raise UserError(
+            f"{found.path}: no such file or folder; it was named when the project was made ({ANSWERS}: data); "
+            "bring a table: make adopt FILE=<path> TARGET=<column>"
+        )
+    return found
+
+
 def is_empty(root: Path = Path()) -> bool:
     """Whether the project has no data yet: no contract, nothing versioned, nothing run."""
     return not any((root / path).exists() for path in (layout.SCHEMA, layout.DATA_DVC, layout.LOCK))

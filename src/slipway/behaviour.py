@@ -15,6 +15,7 @@ import polars as pl
 from slipway.encoding import columns_of
 from slipway.metrics import HIGHER_IS_BETTER, METRICS, Scorer
 from slipway.predictor import Predictor, Values
+from slipway.schema import Task
 from slipway.signature import Input, Signature
 
 ROWS = 10_000  # of a table, at most; a sample by seed
@@ -40,8 +41,12 @@ def first_metric(predictor: Predictor, frame: pl.DataFrame, truth: npt.NDArray[A
 
 def loss(predictor: Predictor, clean: pl.DataFrame, changed: pl.DataFrame, truth: npt.NDArray[Any]) -> float:
     """By how much the task's first metric is worse on the changed rows: the difference, or for an error its share."""
-    before, after = (first_metric(predictor, frame, truth) for frame in (clean, changed))
-    if METRICS[predictor.signature.task][0] in HIGHER_IS_BETTER:
+    return worsening(predictor.signature.task, *(first_metric(predictor, frame, truth) for frame in (clean, changed)))
+
+
+def worsening(task: Task, before: float, after: float) -> float:
+    """By how much the task's first metric is worse after than before: the difference, or for an error its share."""
+    if METRICS[task][0] in HIGHER_IS_BETTER:
         return before - after
     return (after - before) / before if before > 0 else float(after > 0)
 

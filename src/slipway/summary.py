@@ -169,10 +169,20 @@ def _print(console: Console, summary: dict[str, Any]) -> None:
     _line(console, "Plots: `make plots`")
     verdict = "Every threshold and check holds." if summary["passed"] else "A threshold is missed or a check failed."
     _line(console, verdict, STYLES["passed" if summary["passed"] else "failed"])
+    if missed := _missed(summary):
+        _line(console, f"Mend the cause, or change what {layout.PARAMS} expects: {', '.join(missed)}")
     changed = summary["changed_since"]
     if changed:
         names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         _line(console, f"{names} changed since this run; `make repro` brings it up to date", STYLES["warned"])
+
+
+def _missed(summary: dict[str, Any]) -> list[str]:
+    """The settings that say what was not reached."""
+    missed = [f"gates.metrics.{name}" for name, metric in summary["metrics"].items() if metric["passed"] is False]
+    worst = summary["worst_slice"]
+    missed += [f"gates.worst_slice.{worst['metric']}"] if worst and worst["passed"] is False else []
+    return missed + [f"suites.{name}" for name, suite in summary["suites"].items() if suite["failed"]]
 
 
 def _print_model(console: Console, summary: dict[str, Any]) -> None:

@@ -15,15 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer, load_wine
 
+from model.pipeline import build
 from slipway.adopt.decide import Adoption, decide
 from slipway.adopt.infer import Wishes
-from slipway.adopt.propose import propose_calibration
-from slipway.adopt.trial import Trial
+from slipway.adopt.propose import propose_calibration, propose_robustness
+from slipway.adopt.trial import Trial, encoded
 from slipway.adopt.write import schema_text
+from slipway.behaviour import with_missing
 from slipway.calibration import CalibrationError
+from slipway.encoding import columns_of
 from slipway.errors import UserError
 from slipway.params import Params
-from slipway.predictor import Prediction
+from slipway.predictor import Prediction, encode
 from slipway.schema import load_schema
 from slipway.signature import Signature
 from slipway.stages.prepare import prepare
@@ -378,7 +381,7 @@ def test_the_calibration_of_few_rows_is_no_fault_of_a_model_that_is_right():
     said = rng.normal(size=600)
     truth = said + rng.normal(size=600)
     schema = schema_of({"x": "number"}, {"column": "y", "task": "regression"})
-    trial = Trial({}, {}, 2, np.arange(600), truth, Prediction(said, None))
+    trial = Trial({}, {}, {}, 2, np.arange(600), truth, Prediction(said, None))
     limit = propose_calibration(schema, trial, held).value
     signature = Signature(task="regression", target="", inputs=(), prior=())
     errors = []
@@ -388,8 +391,36 @@ def test_the_calibration_of_few_rows_is_no_fault_of_a_model_that_is_right():
         errors.append(float(measure.replicates(np.ones((1, held)))["calibration"][0]))
     assert np.mean(np.array(errors) > limit) < 0.05
     assert limit < 0.5
-    few = Trial({}, {}, 2, np.arange(600), truth, Prediction(said + 1.5, None))
+    few = Trial({}, {}, {}, 2, np.arange(600), truth, Prediction(said + 1.5, None))
     assert propose_calibration(schema, few, held).value > 0.9  # what is wrong in cross-validation is what there is
+
+
+def test_a_model_that_needs_what_may_be_missing_is_allowed_to_lose_by_its_absence(tmp_path):
+    # Given a table whose target is hardly more than one column, of which some values are missing
+    x, other = RNG.normal(size=1200), RNG.normal(size=1200)
+    known = [None if RNG.random() < 0.04 else value for value in x]
+    frame = pl.DataFrame({"x": known, "other": other, "y": 5 * x + other})
+    adoption = adopted(tmp_path, frame)
+    # When values are taken away from rows that a model of the others has not seen
+    fitted, held = frame[:960], frame[960:]
+    inputs, matrix = encoded(adoption.schema, fitted, 100)
+    model = build(inputs, "regression", Params().train).fit(matrix, fitted["y"].to_numpy())
+    rule, signature = Params().gates.robustness, Signature(task="regression", target="", inputs=inputs, prior=())
+    errors = [
+        np.sqrt(
+            np.mean((model.predict(encode(signature, columns_of(rows, signature.names))) - held["y"].to_numpy()) ** 2)
+        )
+        for rows in (held, with_missing(held, inputs, rule.missing, rule.seed))
+    ]
+    # Then that is within what is proposed, and far beyond what is allowed unless something else is
+    lost = errors[1] / errors[0] - 1
+    assert rule.max_drop < lost <= adoption.proposal.robustness.value < 5 * lost
+    assert "by missing" in adoption.proposal.robustness.reason
+
+
+def test_what_cannot_be_told_of_altered_inputs_leaves_the_limit_as_it_is():
+    nothing = Trial({}, {}, {"noise": []}, 2, np.arange(3), np.zeros(3), Prediction(np.zeros(3), None))
+    assert propose_robustness(nothing).value == Params().gates.robustness.max_drop
 
 
 def people(*shares: float, rows: int = 3000, rate: float = 0.5, **columns: Any) -> pl.DataFrame:

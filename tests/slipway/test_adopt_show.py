@@ -106,6 +106,27 @@ def test_a_placeholder_stands_in_the_note_and_in_a_warning(told, rng):
     assert "\nwarning: 'age' holds 999 in 10 rows, far from every other value (the nearest is 95); if it stands" in out
 
 
+def test_categories_written_in_two_ways_are_warned_of(told, rng):
+    kinds = rng.choice(["Card", "card ", "cash", "???", "!"], ROWS)
+    out = told(plain(rng, kind=kinds, place=rng.choice(["north", "south"], ROWS)))
+    assert out.count("alike but for case or punctuation") == 1
+    assert re.search(r"\nwarning: 'kind' has 'card ?' and 'card ?', alike", out, re.IGNORECASE)
+
+
+def test_what_the_gate_for_altered_inputs_is_made_of_is_told(told, rng):
+    assert re.search(r"\ngate: robustness.max_drop ≤ 0\.\d+: [\d.]+ in cross-validation, by noise\n", told(plain(rng)))
+
+
+def test_a_run_that_goes_on_asks_for_none(tmp_path, rng, capsys):
+    plain(rng).write_parquet(tmp_path / "t.parquet")
+    (tmp_path / "scratch").mkdir()
+    adoption = decide(tmp_path / "t.parquet", Wishes("y"), Params(), tmp_path / "scratch")
+    show(adoption)
+    assert "run: make repro" in capsys.readouterr().out
+    show(adoption, goes_on=True)
+    assert "make repro" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

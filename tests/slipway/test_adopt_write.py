@@ -31,6 +31,7 @@ def proposal(**changes: Any) -> Proposal:
             "fairness": {"error": Limit(0.3, "0.2 (sex)")},
             "no_fairness": (),
             "calibration": Limit(0.2, "0.1 in cross-validation"),
+            "robustness": Limit(0.3, "0.2 in cross-validation, by missing"),
         }
         | changes
     )
@@ -45,10 +46,22 @@ def test_the_data_part_of_the_settings_is_replaced_and_nothing_else(tmp_path):
     assert (params.suites.data.min_holdout_rows, params.suites.model.min_gain) == (20, 0.05)
     assert params.gates.not_worse.margins == {"r2": 0.02}
     assert params.gates.calibration == 0.2
+    assert params.gates.robustness.max_drop == 0.3
     assert (params.gates.fairness.error, params.gates.fairness.selection_rate) == (0.3, None)
     changed = [line[2:].strip() for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
     metrics = ("roc_auc", "f1", "log_loss", "balanced_accuracy", "r2", "mae")
-    parts = ("salt", "- ", "bins:", *metrics, "min_holdout_rows", "min_gain", "min_class_auc", "error", "calibration")
+    parts = (
+        "salt",
+        "- ",
+        "bins:",
+        *metrics,
+        "min_holdout_rows",
+        "min_gain",
+        "min_class_auc",
+        "error",
+        "calibration",
+        "max_drop",
+    )
     assert all(line.startswith(parts) for line in changed)
     assert "r2: {min: 0.25} # 0.5 ± 0.1" in changed
 

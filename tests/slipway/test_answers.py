@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway.answers import ANSWERS, Promised, promised
+from slipway.answers import ANSWERS, Promised, promised, table
+from slipway.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,19 @@ def test_no_table_was_named(tmp_path: Path, answers: str | None) -> None:
         (tmp_path / ANSWERS).write_text(answers)
 
     assert promised(tmp_path) is None
+
+
+def test_a_table_that_is_not_there_is_told_with_where_it_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no data yet; bring your own: make adopt FILE="):
+        table()
+    ANSWERS.write_text("data: demo../t.csv:y\n")
+    with pytest.raises(
+        UserError, match=r"^demo\.\./t\.csv: .*copier-answers\.yml: data.*make adopt FILE=<path> TARGET="
+    ):
+        table()
+    (tmp_path / "t.csv").touch()
+    ANSWERS.write_text("data: t.csv:y\n")
+    assert table() == Promised(Path("t.csv"), "y")

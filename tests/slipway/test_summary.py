@@ -96,6 +96,7 @@ def test_a_missed_threshold_is_marked_and_exits_with_1(run: Path, capsys: pytest
     assert show() == 1
     out = capsys.readouterr().out
     assert re.search(r"f1 .* ≥ 0\.96 +FAIL", out)
+    assert out.endswith("Mend the cause, or change what params.yaml expects: gates.metrics.f1\n")
     assert "A threshold is missed or a check failed." in out
 
 

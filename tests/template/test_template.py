@@ -321,7 +321,7 @@ BAD = {
         "azure://a/b?sig=c",
     ],
     "deployment": ["heroku"],
-    "data": ["", " ", "a\nb", "s3://a/b.csv:c"],
+    "data": ["", " ", "a\nb", "s3://a/b.csv:c", "demo../b.csv:c", "demo~/b.csv:c"],
 }
 
 

@@ -205,7 +205,7 @@ def copy(template: Path, folder: Path) -> Path:
     return folder
 
 
-def own(folder: Path, template: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def own(folder: Path, template: Path | str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "template/own.py", "--from", str(template), "--defaults", *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
@@ -253,6 +253,15 @@ def test_a_bad_answer_is_one_line_and_changes_nothing(template: Path, tmp_path: 
     assert done.returncode == 2
     assert answer.partition("=")[0] in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert git(copied, "status", "--porcelain") == ""
+
+
+def test_a_template_that_cannot_be_had_is_one_line(template: Path, tmp_path: Path) -> None:
+    copied = copy(template, tmp_path / "churn")
+    done = own(copied, "https://127.0.0.1:1/nobody/nothing")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "cannot be had" in done.stderr
     assert git(copied, "status", "--porcelain") == ""
 
 

@@ -18,6 +18,7 @@ from slipway.adopt.propose import (
     propose_gain,
     propose_gates,
     propose_margins,
+    propose_robustness,
     propose_slice_gate,
     propose_slices,
     propose_split,
@@ -81,6 +82,8 @@ def decide(path: Path, wishes: Wishes, params: Params, scratch: Path) -> Adoptio
         for name, finding in findings.items()
         if finding.doubt
     ]
+    if params.suites.data.max_string_variants is not None:
+        warned += _variants(schema)
     rows = table.raw.select(typed(name, table.types[name], schema).alias(name) for name in schema.columns)
     rows = rows.drop_nulls(target.column)
     chosen = pl.Series(sample_rows(found.present)).implode()
@@ -122,6 +125,7 @@ def _propose(
         fairness=fairness,
         no_fairness=tuple(unfair),
         calibration=propose_calibration(schema, trial, held),
+        robustness=propose_robustness(trial),
         min_gain=propose_gain(schema.target.task, trial),
         min_class_auc=propose_class_auc(schema.target.task, trial, len(schema.target.classes), held),
         min_holdout_rows=max(1, min(HOLDOUT_ROWS, held // 2)),
@@ -189,6 +193,21 @@ def _contract(contract: Mapping[str, Any], findings: Mapping[str, Finding]) -> S
     except ValidationError as error:
         notes = "; ".join(f"{name!r} {column.note}" for name, column in columns.items() if column.note)
         raise UserError(describe(error) + (f" (--keep COLUMN does): {notes[:300]}" if notes else "")) from None
+
+
+def _variants(schema: Schema) -> list[str]:
+    """What the suite of the data will refuse: categories that are written in two ways."""
+    warned = []
+    for name, column in schema.features.items():
+        written: dict[str, list[str]] = {}
+        for value in column.categories or ():
+            written.setdefault("".join(filter(str.isalnum, value)).lower() or value, []).append(value)
+        if alike := next((values for values in written.values() if len(values) > 1), None):
+            warned.append(
+                f"{name!r} has {' and '.join(map(repr, alike[:3]))}, alike but for case or punctuation, which a check "
+                "of the data refuses; write them alike and adopt again, or allow it by suites.data.max_string_variants"
+            )
+    return warned
 
 
 def _warnings(table: Table, schema: Schema, found: Finding, wishes: Wishes) -> list[str]:

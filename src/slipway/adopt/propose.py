@@ -29,6 +29,7 @@ RESAMPLES = 200
 LEAST_GAP = 0.1  # between groups: less is not worth stopping a model for
 WIDEST_GAP = 0.5  # in a limit: hardly any model would miss a wider one
 LEAST_CALIBRATION = 0.1
+LEAST_LOSS = 0.05  # on altered inputs
 SLICES = 5  # at most
 SLICE_VALUES, SLICE_SHARE = 8, 0.02  # of a category worth a slice: values at most, and the share that makes one common
 FOUND = "in cross-validation"  # stands in the reason of every limit of a gap
@@ -61,6 +62,7 @@ class Proposal:
     fairness: Mapping[str, Limit]
     no_fairness: tuple[str, ...]  # why there is no limit where there could be one
     calibration: Limit
+    robustness: Limit
     min_gain: float
     min_class_auc: float | None
     min_holdout_rows: int
@@ -286,6 +288,23 @@ def propose_calibration(schema: Schema, trial: Trial, held: int) -> Limit:
     errors = measure.replicates(drawn)["calibration"]
     limit = math.ceil(100 * max(float(np.quantile(errors, 0.995)), LEAST_CALIBRATION)) / 100
     return Limit(limit, f"{float(np.median(errors)):.2g} in cross-validation, on as few rows")
+
+
+def propose_robustness(trial: Trial) -> Limit:
+    """The greatest loss on altered inputs: what cross-validation lost by the worse way, and three standard deviations.
+
+    A twentieth at least.
+    """
+    reached = {
+        way: (float(np.mean(values)), float(np.mean(values) + 3 * np.std(values)))
+        for way, values in trial.lost.items()
+        if values
+    }
+    if not reached:
+        return Limit(LEAST_LOSS, "could not be tried in cross-validation")
+    worst = max(reached, key=lambda way: reached[way][1])
+    mean, limit = reached[worst]
+    return Limit(math.ceil(100 * max(limit, LEAST_LOSS)) / 100, f"{max(mean, 0):.2g} in cross-validation, by {worst}")
 
 
 def propose_gain(task: Task, trial: Trial) -> float:

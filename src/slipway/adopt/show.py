@@ -16,15 +16,15 @@ PIPE_WIDTH = 120
 FEW = 5  # values that are listed
 
 
-def show(adoption: Adoption) -> None:
-    """Print every decision on standard output."""
+def show(adoption: Adoption, *, goes_on: bool = False) -> None:
+    """Print every decision on standard output; `goes_on` if a run of the pipeline comes next by itself."""
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, highlight=False)
     console.print(columns_table(adoption))
     for line in decisions(adoption):
         console.print(line, soft_wrap=True)
     for warning in adoption.warnings:
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
-    console.print("\n" + "\n".join(outcome(adoption)), soft_wrap=True)
+    console.print("\n" + "\n".join(outcome(adoption, goes_on=goes_on)), soft_wrap=True)
 
 
 def document(adoption: Adoption) -> dict[str, Any]:
@@ -101,6 +101,7 @@ def decisions(adoption: Adoption) -> list[str]:
     lines += [f"gate: fairness.{name} ≤ {limit.value:g}: {limit.reason}" for name, limit in proposal.fairness.items()]
     lines += [f"gate: {reason}" for reason in proposal.no_fairness]
     lines.append(f"gate: calibration ≤ {proposal.calibration.value:g}: {proposal.calibration.reason}")
+    lines.append(f"gate: robustness.max_drop ≤ {proposal.robustness.value:g}: {proposal.robustness.reason}")
     if not proposal.worst_slice:
         lines.append("gate: none for slices; with so few rows the worst cannot be told from a guess")
     return lines
@@ -114,12 +115,14 @@ def _other_split(adoption: Adoption) -> str:
     return f"; --time {' or '.join(map(repr, dates[:FEW]))} would hold out the latest rows" if dates else ""
 
 
-def outcome(adoption: Adoption) -> list[str]:
+def outcome(adoption: Adoption, *, goes_on: bool = False) -> list[str]:
     """What was written, how to go on and how to go back."""
     objects = [name for name in adoption.written if "/files/md5/" in name]
     files = [f"{layout.DATA}/", *(name for name in adoption.written if name not in objects)]
     git = f", and for git to carry {len(objects)} objects of the remote" if objects else ""
     lines = [f"Written: {', '.join(files)}{git}", "Look them over, then run: make repro"]
+    if goes_on:
+        lines[1] = "The run goes on with them; look them over when it has ended"
     if adoption.removed:
         lines.insert(1, f"Removed, to be made anew by a run: {', '.join(adoption.removed)}")
     return [*lines, f"To go back to the last commit: {adoption.undo}"] if adoption.undo else lines

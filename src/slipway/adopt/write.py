@@ -86,7 +86,12 @@ def params_text(now: str, proposal: Proposal) -> str:
         {
             "evaluate": {"slices": slices},
             "suites": suites,
-            "gates": {"not_worse": {}, "fairness": {}, "calibration": proposal.calibration.value},
+            "gates": {
+                "not_worse": {},
+                "fairness": {},
+                "calibration": proposal.calibration.value,
+                "robustness": {"max_drop": proposal.robustness.value},
+            },
         },
     )
     for key, gates in (("metrics", proposal.metrics), ("worst_slice", proposal.worst_slice)):

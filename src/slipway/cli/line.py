@@ -23,13 +23,24 @@ def repro(context: typer.Context) -> None:
     from slipway.summary import show
 
     if is_empty() and (named := promised()) and named.target:
-        adopt(None)
+        _adopt_promised()
     try:
         repro(context.args)
     except KeyboardInterrupt:
         typer.echo("interrupted; `make repro` goes on where it stopped", err=True)
         raise
     raise typer.Exit(show())
+
+
+def _adopt_promised() -> None:
+    """Adopt the table that was named when the project was made."""
+    from slipway.adopt import adopt
+    from slipway.adopt.infer import Wishes
+    from slipway.adopt.show import show
+    from slipway.answers import table
+
+    named = table()
+    show(adopt(named.path, Wishes(named.target)), goes_on=True)
 
 
 @app.command()
@@ -165,12 +176,10 @@ def adopt(
     from slipway.adopt.infer import Wishes
     from slipway.adopt.show import document
     from slipway.adopt.show import show as show_adoption
-    from slipway.answers import no_data, promised
+    from slipway.answers import table
 
-    named = promised()
     if file is None:
-        if named is None:
-            raise no_data()
+        named = table()
         file, target = named.path, target or named.target
     wishes = Wishes(target or "", id, time, group, tuple(sensitive or ()), positive, task, tuple(keep or ()))
     with aside(machine):

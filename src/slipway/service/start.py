@@ -37,6 +37,8 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters  # before anything imports Prometheus's client
+    from click import Abort  # what click makes of Ctrl-C
+
     try:
         from _bentoml_impl.worker.service import main as worker
 
@@ -46,7 +48,7 @@ def main() -> None:
         options = ["--fd", str(listening.detach()), "--service-name", "slipway", "--worker-id", "1"]
         options += ["--backlog", str(BACKLOG), "--timeout-graceful-shutdown", str(words.timeout_graceful_shutdown)]
         worker([words.service, *options], standalone_mode=False)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Abort):
         sys.exit(0)
     finally:
         shutil.rmtree(counters, ignore_errors=True)

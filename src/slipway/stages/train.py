@@ -24,7 +24,7 @@ from slipway.metrics import Scorer, choose_threshold
 from slipway.params import Params, Threshold, load_params
 from slipway.pipeline_file import pipeline_bytes
 from slipway.predictor import Matrix, Values, encode, interpret
-from slipway.schema import Schema, load_schema
+from slipway.schema import Schema, Task, load_schema
 from slipway.signature import SIGNATURE, Signature, Spread
 from slipway.stages import started
 
@@ -174,12 +174,7 @@ def cross_validate(
     predictions = []
     for fitted, held in track(cuts, "cross-validation", console=console(), transient=True):
         fold = clone(pipeline).fit(matrix[fitted], y[fitted])
-        if task == "regression":
-            predicted = np.asarray(fold.predict(matrix[held]), np.float64)
-        else:  # a fold may lack a rare class; its probability is then 0
-            predicted = np.zeros((len(held), classes))
-            predicted[:, fold.classes_] = fold.predict_proba(matrix[held])
-        predictions.append(predicted)
+        predictions.append(predict_fold(fold, matrix[held], task, classes))
     rows, whole = np.concatenate([held for _, held in cuts]), np.concatenate(predictions)
     truth = y[rows]
     threshold = choose_threshold(rule, truth, whole[:, 1]) if task == "binary" else None
@@ -190,6 +185,18 @@ def cross_validate(
             if np.isfinite(value):
                 scores.setdefault(name, []).append(value)
     return Validated(scores, threshold, rows, truth, whole)
+
+
+def predict_fold(fold: Pipeline, matrix: Matrix, task: Task, classes: int) -> npt.NDArray[np.float64]:
+    """What a pipeline that was fitted on a fold says of n rows, shape (n,) or (n, classes).
+
+    A fold may lack a rare class; its probability is then 0.
+    """
+    if task == "regression":
+        return np.asarray(fold.predict(matrix), np.float64)
+    predicted = np.zeros((len(matrix), classes))
+    predicted[:, fold.classes_] = fold.predict_proba(matrix)
+    return predicted
 
 
 def usable_folds(y: npt.NDArray[Any], frame: pl.DataFrame, schema: Schema, params: Params) -> list[Cut]:

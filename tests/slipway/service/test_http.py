@@ -376,10 +376,12 @@ def test_what_cannot_be_started_says_why_and_leaves_nothing(
     assert not list((tmp_path / "home").glob("metrics-*"))
 
 
-def test_a_closed_terminal_ends_it(churn: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGHUP, signal.SIGINT])
+def test_a_closed_terminal_and_ctrl_c_end_it(churn: Path, tmp_path: Path, sign: signal.Signals) -> None:
     with serving(churn, tmp_path) as server:
-        server.process.send_signal(signal.SIGHUP)
+        server.process.send_signal(sign)
         assert server.process.wait(20) == 0
+        assert "Traceback" not in server.log.read_text()
     assert not list((tmp_path / "bentoml").glob("metrics-*"))
 
 
