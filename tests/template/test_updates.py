@@ -258,7 +258,7 @@ def test_a_bad_answer_is_one_line_and_changes_nothing(template: Path, tmp_path: 
 
 def test_a_template_that_cannot_be_had_is_one_line(template: Path, tmp_path: Path) -> None:
     copied = copy(template, tmp_path / "churn")
-    done = own(copied, "https://127.0.0.1:1/nobody/nothing")
+    done = own(copied, "https://127.0.0.1:1/nobody/nothing.git")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "cannot be had" in done.stderr
