@@ -68,6 +68,7 @@ def test_a_worse_model_fails_against_the_default_branch(project):
     assert not failed & {"lock", "parity", "size", "drift"}
 
 
+@pytest.mark.no_cover
 def test_a_gate_that_the_candidate_loosens_or_removes_is_told_in_the_verdict(project):
     file = project / "params.yaml"
     text = file.read_text()
@@ -96,6 +97,7 @@ def test_a_rule_of_the_contract_that_is_dropped_is_told_in_the_verdict(project):
     assert "other rule: schema.yaml: mean area: " in done.stdout
 
 
+@pytest.mark.no_cover
 def test_another_division_of_the_rows_is_another_rule(project):
     file = project / "params.yaml"
     file.write_text(file.read_text().replace("salt: ''", "salt: 'new'"))
