@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from slipway import layout
 from slipway.colours import plain_log
@@ -227,7 +228,13 @@ def _listening() -> Iterator[_Heard]:
 def _dvc(heard: _Heard, *words: str) -> None:
     from dvc import prompt
     from dvc.cli import main
+    from dvc.ui import ui
 
+    def say(*objects: Any, **how: Any) -> None:
+        if not "".join(map(str, objects)).startswith("Use `dvc push`"):  # to a remote in this folder it shares nothing
+            tell(*objects, **how)
+
+    tell, ui.write = ui.write, say
     # In a terminal DVC would ask whether to lose results that no cache has, and that it makes again next.
     prompt.ask = lambda *_, **__: None
     # In the main thread, DVC makes the process deaf to interrupts while a stage runs.
