@@ -130,12 +130,18 @@ def run_trial(schema: Schema, frame: pl.DataFrame, params: Params) -> Trial:
         task=task, target="", classes=schema.target.classes, threshold=fitted.threshold, inputs=(), prior=()
     )
     predicted = interpret(signature, fitted.predicted)
-    lost = _altered(schema, frame, params, cuts, inputs, matrix)
+    lost = _altered(schema, frame, params, cuts, inputs=inputs, matrix=matrix)
     return Trial(_summary(fitted.scores), _summary(guess.scores), lost, len(cuts), held, fitted.truth, predicted)
 
 
 def _altered(
-    schema: Schema, frame: pl.DataFrame, params: Params, cuts: Sequence[Cut], inputs: tuple[Input, ...], matrix: Matrix
+    schema: Schema,
+    frame: pl.DataFrame,
+    params: Params,
+    cuts: Sequence[Cut],
+    *,
+    inputs: tuple[Input, ...],
+    matrix: Matrix,
 ) -> dict[str, list[float]]:
     """What some folds lose of the first metric by what `gates.robustness` does to the rows that they hold out."""
     task, y, settings = schema.target.task, target_of(frame, schema), params.gates.robustness
